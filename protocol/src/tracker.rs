@@ -1,0 +1,235 @@
+//! Messages between a node and the tracker.
+//!
+//! One warm QUIC connection a node. Each request is one frame on its own bidirectional stream and
+//! gets one frame back. `Register` and `Login` need nothing; all others need a successful
+//! `Attach` on the same connection, which proves that the device of the access token opened it.
+
+use core::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::catalog::TrackSummary;
+use crate::error_code::ErrorCode;
+use crate::id::{AccountId, ContentId, NodeId, SwarmId, TrackId};
+use crate::identity::DevicePublic;
+use crate::license::License;
+use crate::manifest::{Rung, TrackManifest};
+use crate::peer::{Extent, PeerContact};
+use crate::signed::Signed;
+use crate::ticket::{Capability, Ticket};
+use crate::units::{Millis, UnixSeconds};
+
+/// A random access token, good for one device. Wiped when dropped; never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct AccessToken(pub [u8; 32]);
+
+impl core::fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("AccessToken(..)")
+    }
+}
+
+/// A password on its way to the tracker. Wiped when dropped; never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct Password(pub String);
+
+impl core::fmt::Debug for Password {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// A request to the tracker. Variants are only appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrackerRequest {
+    /// Creates an account, where the operator allows it, and logs in.
+    Register {
+        /// 1..=64 bytes.
+        name: String,
+        /// 8..=256 bytes.
+        password: Password,
+        /// The device to bind the token to.
+        device: DevicePublic,
+    },
+    /// Logs in.
+    Login {
+        /// The account's name.
+        name: String,
+        /// Its password.
+        password: Password,
+        /// The device to bind the token to.
+        device: DevicePublic,
+    },
+    /// Authenticates this connection.
+    Attach {
+        /// From `Register` or `Login`.
+        token: AccessToken,
+        /// The device's signature over this connection's channel binding.
+        proof: ([u8; 32], [u8; 32]),
+        /// The transport key of this node, for its ticket.
+        node: NodeId,
+        /// Where peers reach it; the tracker replaces unspecified IPs by the one it sees.
+        addresses: Vec<SocketAddr>,
+    },
+    /// A page of the catalog in a stable order.
+    Catalog {
+        /// The last track of the page before.
+        after: Option<TrackId>,
+        /// At most [`crate::limits::CATALOG_PAGE_MAX`].
+        limit: u16,
+    },
+    /// Tracks that match words of title, artist or album.
+    Search {
+        /// What people type.
+        query: String,
+        /// At most [`crate::limits::CATALOG_PAGE_MAX`].
+        limit: u16,
+    },
+    /// Everything needed to play a track, in one reply.
+    Open {
+        /// The track.
+        track: TrackId,
+        /// The quality wished for.
+        rung: Rung,
+    },
+    /// What this node can serve. Soft state: forgotten some time after the last word of it.
+    Announce {
+        /// At most [`crate::limits::ANNOUNCES_PER_REQUEST_MAX`].
+        entries: Vec<AnnounceEntry>,
+    },
+    /// Holders of a rendition.
+    Lookup {
+        /// The rendition.
+        content: ContentId,
+        /// At most [`crate::limits::HOLDERS_PER_ANSWER_MAX`].
+        limit: u8,
+    },
+    /// A new ticket and capability for this node.
+    Renew,
+    /// The node is going offline; forget what it holds.
+    Leave,
+}
+
+/// One rendition a node can serve, by its content: the tracker knows both names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnnounceEntry {
+    /// The rendition.
+    pub content: ContentId,
+    /// How much of it.
+    pub extent: Extent,
+}
+
+/// Where the origin is and how to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginAddress {
+    /// `host:port` of its QUIC and HTTP ports.
+    pub host: String,
+    /// BLAKE3 of its certificate (DER).
+    pub certificate: [u8; 32],
+}
+
+/// Passes for peers and origins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passes {
+    /// For peers.
+    pub ticket: Signed<Ticket>,
+    /// For origins.
+    pub capability: Signed<Capability>,
+    /// When to ask for new ones, from receipt.
+    pub renew_after: Millis,
+}
+
+/// A reply of the tracker. Variants are only appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrackerReply {
+    /// No.
+    Refused {
+        /// Why.
+        code: ErrorCode,
+        /// When asking again makes sense.
+        retry_after: Millis,
+    },
+    /// Answers `Register` and `Login`.
+    Session {
+        /// The account.
+        account: AccountId,
+        /// For `Attach`.
+        token: AccessToken,
+        /// When the token ends.
+        expires: UnixSeconds,
+    },
+    /// Answers `Attach`.
+    Attached(Box<Attached>),
+    /// Answers `Catalog` and `Search`.
+    Tracks {
+        /// The page.
+        tracks: Vec<TrackSummary>,
+        /// Whether more follow.
+        more: bool,
+    },
+    /// Answers `Open`.
+    Opened(Box<OpenedTrack>),
+    /// Answers `Announce`: the swarm names of the day, in the order of the entries; none for
+    /// content the catalog does not know.
+    Announced {
+        /// As many as entries.
+        swarms: Vec<Option<SwarmId>>,
+        /// When to say it again, from receipt.
+        again_after: Millis,
+    },
+    /// Answers `Lookup`.
+    Holders {
+        /// The swarm of the day.
+        swarm: SwarmId,
+        /// Best first.
+        holders: Vec<Holder>,
+    },
+    /// Answers `Renew`.
+    Passes(Box<Passes>),
+    /// Answers `Leave`.
+    Left,
+}
+
+/// Answers `Attach`: what a node needs to know of this network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// The account.
+    pub account: AccountId,
+    /// Signs licenses, tickets and capabilities (Ed25519).
+    pub tracker_key: [u8; 32],
+    /// Signs manifests (Ed25519).
+    pub catalog_key: [u8; 32],
+    /// Origins, best first.
+    pub origins: Vec<OriginAddress>,
+    /// Passes for this node.
+    pub passes: Passes,
+    /// The address this connection comes from, as the tracker sees it.
+    pub observed: SocketAddr,
+    /// The tracker's clock, as a beacon.
+    pub now: UnixSeconds,
+}
+
+/// A peer that can serve a rendition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Where it is.
+    pub contact: PeerContact,
+    /// Whether it has all of it.
+    pub full: bool,
+}
+
+/// Answers `Open`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenedTrack {
+    /// What the track is.
+    pub manifest: Signed<TrackManifest>,
+    /// Its keys for this device.
+    pub license: Signed<License>,
+    /// The rendition chosen for the rung asked for.
+    pub content: ContentId,
+    /// Its swarm of the day.
+    pub swarm: SwarmId,
+    /// Who can serve it, best first.
+    pub holders: Vec<Holder>,
+}
