@@ -1,1 +1,38 @@
+//! Every decision Antiphon's swarm makes, with no I/O.
+//!
+//! [`NodeCore`] decides for one node: what to ask, of whom, when; what to keep, serve and prefetch.
+//! [`SwarmRegistry`] is the tracker's knowledge of who holds what. Both are state machines: the
+//! node and tracker drive them with sockets and files, the simulator with virtual time, and all
+//! three run this very code.
+//!
+//! # The contract of [`NodeCore`]
+//!
+//! ```text
+//! handle(now, input)                 one event at a time
+//! poll_output() -> Option<Output>    drained to None after every handle
+//! poll_timeout() -> Option<Instant>  then one deadline; Input::Timeout is due at it
+//! ```
+//!
+//! - `now` is an argument and never goes back (asserted). There is no periodic tick.
+//! - Randomness is one seeded ChaCha8. Same seed and same inputs give byte-equal outputs.
+//! - Renditions and peers are the driver's small integer keys ([`RenditionKey`], [`PeerKey`]);
+//!   hashes, addresses, tickets and audio bytes never come in here ([`directory`] translates).
+//! - Every effect that answers later carries an id; late and unknown answers are legal inputs.
+//! - Remote input cannot fail: a bad message becomes a penalty and a counter.
+//! - Every table has a maximum ([`limits`]).
+//!
+//! Not here: async, threads, locks, sockets, files, clocks, entropy, floating point in ordering
+//! decisions, iteration in hash order.
+#![deny(missing_docs)]
 
+pub mod directory;
+pub mod key;
+pub mod limits;
+pub mod node;
+pub mod registry;
+pub mod time;
+
+pub use key::{FetchId, PeerKey, PlayId, RenditionKey, UploadId};
+pub use node::{Input, NodeConfig, NodeCore, Output};
+pub use registry::SwarmRegistry;
+pub use time::{Duration, Instant};
