@@ -1,1 +1,6 @@
+//! A running node: transports, chunk store, clients of tracker and origin, and the driver that
+//! connects them to the swarm core.
+//!
+//! Not here: decisions about what to ask of whom, which are the core's.
 
+pub mod span_io;
