@@ -1,0 +1,47 @@
+# Everything here works on a fresh Debian machine with Rust: each target first installs what it lacks.
+.PHONY: help deps deps-check demo test check ci bench bench-transfer bench-tracker bench-net bench-player build clean
+
+help:            ## this list
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed 's/:[^#]*## */\t/' | expand -t 18
+
+deps:            ## install the system packages needed to build (says which)
+	@scripts/install-deps.sh build
+
+deps-check: deps ## and the tools of `make check`
+	@scripts/install-deps.sh check
+
+demo: deps       ## music through peers on this machine, offline, in one command
+	cargo build --locked --release --package antiphon
+	target/release/antiphon demo $(DEMO)
+
+test: deps       ## every test, plain cargo test
+	cargo test --locked --workspace --quiet
+
+check: deps-check ## format, lints, docs, arrows and sizes, licenses
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	cargo xtask tidy
+	cargo deny --locked --offline check --hide-inclusion-graph bans licenses sources
+
+ci: check test   ## what the CI runs
+
+build: deps      ## the one binary, optimized
+	cargo build --locked --release --package antiphon
+
+bench: bench-transfer bench-net bench-tracker bench-player ## all benchmarks; tables and target/report/*.json
+
+bench-transfer: build ## node to node beside raw quinn, raw libp2p and iroh-blobs; verify and decrypt
+	scripts/bench.sh transfer
+
+bench-net: build ## first bytes at 40 ms round trip
+	scripts/bench.sh net
+
+bench-tracker: build ## open track and announce per second and core
+	scripts/bench.sh tracker
+
+bench-player: build ## ingest as a multiple of real time, memory idle and playing
+	scripts/bench.sh player
+
+clean:           ## remove what was built
+	cargo clean
