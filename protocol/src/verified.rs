@@ -13,24 +13,32 @@ use std::io::{self, Read};
 use bao_tree::blake3::hazmat::{
     ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root,
 };
-use bao_tree::iter::{BaoChunk, ResponseIter};
-use bao_tree::{BaoTree, BlockSize, ChunkNum, ChunkRanges};
+use bao_tree::{BaoTree, BlockSize};
 use blake3::Hash;
 
 use crate::chunk::{CHUNK_BYTES, ChunkIndex, Geometry, Span};
 use crate::id::ContentId;
+use crate::limits::SPAN_CHUNKS_MAX;
 use crate::units::ByteCount;
+
+use walk::{LEVELS_MAX, Node, Walk};
+
+mod walk;
 
 /// 2^4 BLAKE3 chunks of 1,024 bytes are one of our chunks.
 const BLOCK: BlockSize = BlockSize::from_chunk_log(4);
-const BLAKE3_CHUNKS_PER_CHUNK: u64 = CHUNK_BYTES / 1024;
 
 /// Bytes of one inner node: the hashes of its two children.
 pub const PARENT_BYTES: usize = 64;
 
-fn tree(geometry: Geometry) -> BaoTree {
-    BaoTree::new(geometry.size().0, BLOCK)
-}
+/// Bytes of one part on a data stream at most: a chunk and every inner node above it.
+pub const PART_BYTES_MAX: usize = CHUNK_BYTES as usize + LEVELS_MAX * PARENT_BYTES;
+
+/// Bytes of an encoded span at most. Inner nodes lie between the span's chunks, one fewer than
+/// those, or above its two ends.
+pub const ENCODED_SPAN_BYTES_MAX: u64 = SPAN_CHUNKS_MAX as u64
+    * (CHUNK_BYTES + PARENT_BYTES as u64)
+    + 2 * (LEVELS_MAX * PARENT_BYTES) as u64;
 
 /// Bytes of a rendition's outboard: one inner node fewer than chunks.
 #[must_use]
@@ -43,12 +51,13 @@ pub fn outboard_bytes(geometry: Geometry) -> u64 {
 /// # Errors
 /// If reading fails or ends before the size in `geometry`.
 pub fn hash_content(geometry: Geometry, data: impl Read) -> io::Result<(ContentId, Vec<u8>)> {
+    let tree = BaoTree::new(geometry.size().0, BLOCK);
     let mut outboard = bao_tree::io::outboard::PreOrderMemOutboard {
         root: Hash::from([0; 32]),
-        tree: tree(geometry),
+        tree,
         data: vec![0; outboard_bytes(geometry) as usize],
     };
-    let root = bao_tree::io::sync::outboard(data, tree(geometry), &mut outboard)?;
+    let root = bao_tree::io::sync::outboard(data, tree, &mut outboard)?;
     Ok((ContentId(*root.as_bytes()), outboard.data))
 }
 
@@ -82,7 +91,7 @@ impl Item {
 
 /// The items of an encoded span in order; empty if the span is not inside the rendition.
 pub fn items(geometry: Geometry, span: Span) -> impl Iterator<Item = Item> {
-    nodes(geometry, span).map(move |node| item(&tree(geometry), &node))
+    Walk::new(geometry, span).map(|node| node.item)
 }
 
 /// Bytes of an encoded span: what the holder sends and the asker expects.
@@ -150,11 +159,10 @@ pub fn chunk_is_genuine(
 }
 
 /// Checks an encoded span item by item as it arrives.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SpanVerifier {
-    tree: BaoTree,
-    nodes: ResponseIter,
-    next: Option<BaoChunk>,
+    nodes: Walk,
+    next: Option<Node>,
     /// Hashes still owed by data to come, the next one last. At most one a tree level.
     expected: Vec<Hash>,
 }
@@ -163,10 +171,9 @@ impl SpanVerifier {
     /// A verifier of `span` of the rendition named `content`. Wants nothing if the span is outside.
     #[must_use]
     pub fn new(content: ContentId, geometry: Geometry, span: Span) -> Self {
-        let mut nodes = nodes(geometry, span);
+        let mut nodes = Walk::new(geometry, span);
         let next = nodes.next();
         Self {
-            tree: tree(geometry),
             nodes,
             next,
             expected: vec![Hash::from(content.0)],
@@ -176,7 +183,25 @@ impl SpanVerifier {
     /// The item that must come next, or nothing when the span is complete.
     #[must_use]
     pub fn wanted(&self) -> Option<Item> {
-        self.next.as_ref().map(|node| item(&self.tree, node))
+        self.next.map(|node| node.item)
+    }
+
+    /// Bytes of the part that must come next: the items up to and with the next chunk. Nothing
+    /// when the span is complete.
+    #[must_use]
+    pub fn wanted_part(&self) -> Option<usize> {
+        let next = self.next?;
+        let is_chunk = |item: &Item| matches!(item, Item::Chunk { .. });
+        let mut bytes = next.item.bytes();
+        if !is_chunk(&next.item) {
+            for node in self.nodes.clone() {
+                bytes += node.item.bytes();
+                if is_chunk(&node.item) {
+                    break;
+                }
+            }
+        }
+        Some(bytes)
     }
 
     /// Checks the bytes of the wanted item. On success they are genuine and may be kept.
@@ -185,76 +210,72 @@ impl SpanVerifier {
     /// If they are of the wrong length or do not have the hash that the content's name demands.
     /// The verifier then stays where it was: the rest of this encoding is worthless.
     pub fn accept(&mut self, bytes: &[u8]) -> Result<Item, VerifyError> {
-        let node = self.next.as_ref().ok_or(VerifyError::Complete)?;
-        let item = item(&self.tree, node);
-        if bytes.len() != item.bytes() {
+        let node = self.next.ok_or(VerifyError::Complete)?;
+        let expected = self.expected.last().ok_or(VerifyError::Complete)?;
+        if bytes.len() != node.item.bytes() {
             return Err(VerifyError::Length {
-                expected: item.bytes(),
+                expected: node.item.bytes(),
                 got: bytes.len(),
             });
         }
-        let expected = self.expected.last().ok_or(VerifyError::Complete)?;
-        match node {
-            BaoChunk::Parent {
-                is_root,
-                left,
-                right,
-                ..
-            } => {
+        match node.item {
+            Item::Parent { .. } => {
                 let (first, second) = bytes.split_at(PARENT_BYTES / 2);
                 let (first, second) = (hash_of(first), hash_of(second));
-                if parent_hash(&first, &second, *is_root) != *expected {
-                    return Err(VerifyError::Corrupt(item));
+                if parent_hash(&first, &second, node.is_root) != *expected {
+                    return Err(VerifyError::Corrupt(node.item));
                 }
-                let (left, right) = (*left, *right);
                 self.expected.pop();
-                self.expected.extend(right.then_some(second));
-                self.expected.extend(left.then_some(first));
+                self.expected.extend(node.right.then_some(second));
+                self.expected.extend(node.left.then_some(first));
             }
-            BaoChunk::Leaf {
-                start_chunk,
-                is_root,
-                ..
-            } => {
-                if chunk_hash(start_chunk.0, bytes, *is_root) != *expected {
-                    return Err(VerifyError::Corrupt(item));
+            Item::Chunk { chunk, .. } => {
+                if chunk_hash(chunk, bytes, node.is_root) != *expected {
+                    return Err(VerifyError::Corrupt(node.item));
                 }
                 self.expected.pop();
             }
         }
         self.next = self.nodes.next();
-        Ok(item)
+        Ok(node.item)
     }
-}
 
-fn nodes(geometry: Geometry, span: Span) -> ResponseIter {
-    let ranges = if geometry.contains(span) {
-        let start = u64::from(span.first().0) * BLAKE3_CHUNKS_PER_CHUNK;
-        let end = u64::from(span.end().0) * BLAKE3_CHUNKS_PER_CHUNK;
-        ChunkRanges::from(ChunkNum(start)..ChunkNum(end))
-    } else {
-        ChunkRanges::empty()
-    };
-    ResponseIter::new(tree(geometry), ranges)
-}
-
-fn item(tree: &BaoTree, node: &BaoChunk) -> Item {
-    match node {
-        BaoChunk::Parent { node, .. } => {
-            let index = tree
-                .pre_order_offset(*node)
-                .expect("sent nodes are in the outboard");
-            Item::Parent {
-                outboard_offset: index * PARENT_BYTES as u64,
-            }
+    /// Checks one whole part: the inner nodes on the way to a chunk, and that chunk.
+    ///
+    /// # Errors
+    /// As [`SpanVerifier::accept`]; after an error the verifier must not be used for another part.
+    pub fn accept_part<'a>(&mut self, part: &'a [u8]) -> Result<VerifiedChunk<'a>, VerifyError> {
+        let wanted = self.wanted_part().ok_or(VerifyError::Complete)?;
+        if part.len() != wanted {
+            return Err(VerifyError::Length {
+                expected: wanted,
+                got: part.len(),
+            });
         }
-        BaoChunk::Leaf {
-            start_chunk, size, ..
-        } => Item::Chunk {
-            chunk: ChunkIndex((start_chunk.0 / BLAKE3_CHUNKS_PER_CHUNK) as u32),
-            bytes: *size,
-        },
+        let mut rest = part;
+        loop {
+            let item = self.wanted().ok_or(VerifyError::Complete)?;
+            let (bytes, after) =
+                rest.split_at_checked(item.bytes())
+                    .ok_or(VerifyError::Length {
+                        expected: item.bytes(),
+                        got: rest.len(),
+                    })?;
+            if let Item::Chunk { chunk, .. } = self.accept(bytes)? {
+                return Ok(VerifiedChunk { chunk, bytes });
+            }
+            rest = after;
+        }
     }
+}
+
+/// A chunk whose bytes were just checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifiedChunk<'a> {
+    /// Which chunk.
+    pub chunk: ChunkIndex,
+    /// All its bytes.
+    pub bytes: &'a [u8],
 }
 
 fn hash_of(bytes: &[u8]) -> Hash {
@@ -272,12 +293,12 @@ fn parent_hash(left: &Hash, right: &Hash, is_root: bool) -> Hash {
     }
 }
 
-fn chunk_hash(start_chunk: u64, data: &[u8], is_root: bool) -> Hash {
+fn chunk_hash(chunk: ChunkIndex, data: &[u8], is_root: bool) -> Hash {
     if is_root {
         return blake3::hash(data);
     }
     let mut hasher = blake3::Hasher::new();
-    hasher.set_input_offset(start_chunk * 1024);
+    hasher.set_input_offset(chunk.byte_offset());
     hasher.update(data);
     Hash::from(hasher.finalize_non_root())
 }
