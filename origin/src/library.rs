@@ -135,7 +135,7 @@ impl Library {
         for entry in fs::read_dir(&dir).map_err(wrap)? {
             let name = entry.map_err(wrap)?.file_name();
             let id = name.to_str().and_then(|name| name.strip_suffix(".release"));
-            tracks.extend(id.and_then(|id| id.parse().ok()));
+            tracks.extend(id.and_then(|id| id.parse::<TrackId>().ok()));
         }
         tracks.sort_unstable();
         Ok(tracks)
