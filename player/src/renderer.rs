@@ -86,13 +86,20 @@ impl Renderer {
                 self.shared.end_stall(now);
             }
         }
+        self.report_passed(now);
         done
     }
 
     /// Fills the front of `out` for a sink that can wait; nothing missing is ever a stall.
-    /// Returns how many frames went in, possibly none.
+    /// Returns how many frames went in, possibly none. They count as played once the sink calls
+    /// [`Self::settle`].
     pub fn drain(&mut self, out: &mut [f32]) -> usize {
         self.take(out, Instant::now())
+    }
+
+    /// What was drained is where it belongs: tracks that began or ended in it may be reported.
+    pub fn settle(&mut self) {
+        self.report_passed(Instant::now());
     }
 
     /// Whether a sink may sleep until it is notified: nothing will come out before that.
@@ -130,7 +137,6 @@ impl Renderer {
             self.pull(out.get_mut(place).unwrap_or_default(), target);
             done += count;
         }
-        self.report_passed(now);
         self.shared.taken.store(self.taken, Ordering::Release);
         done
     }

@@ -262,6 +262,7 @@ fn pull_all(
             wake();
             return Err(error);
         }
+        renderer.settle();
         if stopping {
             return writer.finish();
         }

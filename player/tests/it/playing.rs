@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
 use antiphon_player::{
-    Event, PlayFailure, PlayId, PlayState, Player, PlayerConfig, SinkSpec, SkipReason, Track,
-    TrackSpec, Volume,
+    Event, MemorySink, PlayFailure, PlayId, PlayState, Player, PlayerConfig, PlayerError, SinkSpec,
+    SkipReason, Track, TrackSpec, Volume,
 };
 
 use crate::fixtures::{
@@ -251,6 +251,73 @@ fn a_pause_holds_the_music_and_loses_none_of_it() {
     player.resume().unwrap();
     until_empty(&events);
     assert!(tape.samples() == decoded(&bytes).samples);
+}
+
+#[test]
+fn a_sink_that_dies_pauses_the_player_and_says_why() {
+    let bytes = ogg(1, 44_100, 2, 50_000);
+    let (sink, _tape) = MemorySink::new(20_000);
+    let (player, events) = Player::new(PlayerConfig::default(), Box::new(sink)).unwrap();
+    player.play(track(1, &bytes)).unwrap();
+    let seen = until(&events, |event| matches!(event, Event::SinkLost { .. }));
+    let Some(Event::SinkLost { reason }) = seen.last() else {
+        unreachable!()
+    };
+    assert!(reason.contains("full"), "{reason}");
+    assert_eq!(player.status().state, PlayState::Paused);
+}
+
+#[test]
+fn any_order_of_commands_leaves_a_player_that_plays() {
+    let files: Vec<_> = (1..4).map(|seed| ogg(seed, 44_100, 2, 60_000)).collect();
+    let (player, events, tape) = recorder(PlayerConfig {
+        queue_max: 8,
+        ..Default::default()
+    });
+    let mut state = 7_u32;
+    for turn in 0..300_u64 {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        let file = &files[state as usize % files.len()];
+        let sent = match state >> 8 & 7 {
+            0 => player.play(track(turn, file)),
+            1 | 2 => player.enqueue(track(turn, file)),
+            3 => player.pause(),
+            4 => player.resume(),
+            5 => player.skip(),
+            6 => player.seek_to_frame(u64::from(state >> 12) % 70_000),
+            _ => player.set_volume(Volume::from_linear((state >> 24) as f32 / 255.0)),
+        };
+        // Busy is an answer too: the queue of commands is bounded.
+        assert!(matches!(sent, Ok(()) | Err(PlayerError::Busy)), "{sent:?}");
+    }
+    while player.set_volume(Volume::FULL) == Err(PlayerError::Busy) {
+        std::thread::yield_now();
+    }
+    while player.play(track(1_000, &files[0])) == Err(PlayerError::Busy) {
+        std::thread::yield_now();
+    }
+    let last = |event: &Event| {
+        matches!(
+            event,
+            Event::TrackEnded {
+                id: PlayId(1_000),
+                ..
+            }
+        )
+    };
+    let seen = until(&events, last);
+    assert_eq!(
+        seen.last(),
+        Some(&Event::TrackEnded {
+            id: PlayId(1_000),
+            frames_played: 60_000
+        })
+    );
+    let heard = tape.samples();
+    let expected = decoded(&files[0]).samples;
+    assert!(heard[heard.len() - expected.len()..] == expected);
 }
 
 #[test]

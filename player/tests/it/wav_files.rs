@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use antiphon_player::{Player, PlayerConfig, SinkSpec};
+use antiphon_player::{Event, PlayFailure, Player, PlayerConfig, SinkError, SinkSpec};
 
 use crate::fixtures::{decoded, ogg, track, until_empty};
 
@@ -73,4 +73,28 @@ fn sixteen_bit_files_hold_the_music_clocked_or_not() {
             "{form}"
         );
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_fails_the_play_and_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("missing").join("x.wav");
+    let sink = SinkSpec::from_str(&format!("wav:{}", path.display()))
+        .unwrap()
+        .open()
+        .unwrap();
+    let (player, events) = Player::new(PlayerConfig::default(), sink).unwrap();
+    player.play(track(1, &ogg(1, 44_100, 2, 5_000))).unwrap();
+    let seen = until_empty(&events);
+    let Some(Event::Failed {
+        reason: PlayFailure::Sink(error),
+        ..
+    }) = seen.first()
+    else {
+        panic!("{seen:?}");
+    };
+    assert!(
+        matches!(error, SinkError::File { path: named, .. } if *named == path),
+        "{error}"
+    );
 }
