@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ArtId, ContentId, TrackId};
+use crate::limits::TEXT_BYTES_MAX;
 use crate::units::{BitRate, ByteCount, MediaTime};
 
 /// A line of a search result or an album page. It already names the standard rung's content, so
@@ -12,10 +13,13 @@ pub struct TrackSummary {
     /// The track.
     pub track: TrackId,
     /// Title.
+    #[serde(deserialize_with = "crate::bounded::text::<_, TEXT_BYTES_MAX>")]
     pub title: String,
     /// Artist, possibly empty.
+    #[serde(deserialize_with = "crate::bounded::text::<_, TEXT_BYTES_MAX>")]
     pub artist: String,
     /// Album, possibly empty.
+    #[serde(deserialize_with = "crate::bounded::text::<_, TEXT_BYTES_MAX>")]
     pub album: String,
     /// How long it plays.
     pub duration: MediaTime,

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::limits::{RENDITION_BYTES_MAX, SPAN_CHUNKS_MAX};
 use crate::units::ByteCount;
 
+pub use crate::chunk_set::ChunkSet;
+
 /// Bytes of a chunk: what the published design exchanged, and one BLAKE3 chunk group.
 pub const CHUNK_BYTES: u64 = 16 * 1024;
 
@@ -138,134 +140,6 @@ impl Geometry {
     }
 }
 
-/// A set of chunks of one rendition: what a node has, or still wants.
-///
-/// One bit a chunk, so a four-minute track at 160 kbit/s takes 40 bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ChunkSet {
-    words: Box<[u64]>,
-    chunk_count: u32,
-    len: u32,
-}
-
-impl ChunkSet {
-    /// No chunk of a rendition of this geometry.
-    #[must_use]
-    pub fn empty(geometry: Geometry) -> Self {
-        let chunk_count = geometry.chunk_count();
-        Self {
-            words: vec![0; (chunk_count as usize).div_ceil(64)].into_boxed_slice(),
-            chunk_count,
-            len: 0,
-        }
-    }
-
-    /// Every chunk.
-    #[must_use]
-    pub fn full(geometry: Geometry) -> Self {
-        let mut set = Self::empty(geometry);
-        for index in 0..set.chunk_count {
-            set.insert(ChunkIndex(index));
-        }
-        set
-    }
-
-    /// How many chunks are in the set.
-    #[must_use]
-    pub const fn len(&self) -> u32 {
-        self.len
-    }
-
-    /// Whether none is.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Whether all are.
-    #[must_use]
-    pub const fn is_full(&self) -> bool {
-        self.len == self.chunk_count
-    }
-
-    /// How many chunks the rendition has.
-    #[must_use]
-    pub const fn chunk_count(&self) -> u32 {
-        self.chunk_count
-    }
-
-    /// Whether `chunk` is in the set; chunks beyond the end never are.
-    #[must_use]
-    pub fn contains(&self, chunk: ChunkIndex) -> bool {
-        self.words
-            .get(chunk.0 as usize / 64)
-            .is_some_and(|word| word >> (chunk.0 % 64) & 1 == 1)
-    }
-
-    /// Whether every chunk of `span` is in the set.
-    #[must_use]
-    pub fn contains_span(&self, span: Span) -> bool {
-        span.chunks().all(|chunk| self.contains(chunk))
-    }
-
-    /// Adds `chunk`; true if it was not there. A chunk beyond the end is ignored.
-    pub fn insert(&mut self, chunk: ChunkIndex) -> bool {
-        if chunk.0 >= self.chunk_count {
-            return false;
-        }
-        let Some(word) = self.words.get_mut(chunk.0 as usize / 64) else {
-            return false;
-        };
-        let bit = 1_u64 << (chunk.0 % 64);
-        let new = *word & bit == 0;
-        *word |= bit;
-        self.len += u32::from(new);
-        new
-    }
-
-    /// Takes `chunk` out; true if it was there.
-    pub fn remove(&mut self, chunk: ChunkIndex) -> bool {
-        let Some(word) = self.words.get_mut(chunk.0 as usize / 64) else {
-            return false;
-        };
-        let bit = 1_u64 << (chunk.0 % 64);
-        let was = *word & bit != 0;
-        *word &= !bit;
-        self.len -= u32::from(was);
-        was
-    }
-
-    /// The first chunk at or after `from` that is not in the set.
-    #[must_use]
-    pub fn first_missing(&self, from: ChunkIndex) -> Option<ChunkIndex> {
-        let mut index = from.0;
-        while index < self.chunk_count {
-            let word = self.words.get(index as usize / 64)?;
-            let missing = !word >> (index % 64);
-            if missing != 0 {
-                let found = index + missing.trailing_zeros();
-                return (found < self.chunk_count).then_some(ChunkIndex(found));
-            }
-            index = (index / 64 + 1) * 64;
-        }
-        None
-    }
-
-    /// The end of the run of present chunks that starts at `from`; `from` itself if it is missing.
-    #[must_use]
-    pub fn present_until(&self, from: ChunkIndex) -> ChunkIndex {
-        self.first_missing(from)
-            .unwrap_or(ChunkIndex(self.chunk_count.max(from.0)))
-    }
-
-    /// The chunks in the set, in order.
-    pub fn iter(&self) -> impl Iterator<Item = ChunkIndex> + '_ {
-        (0..self.chunk_count)
-            .map(ChunkIndex)
-            .filter(|chunk| self.contains(*chunk))
-    }
-}
-
 /// How a [`Span`] is written on the wire; checked on the way in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct WireSpan {
@@ -318,20 +192,5 @@ mod tests {
         assert_eq!(geometry.chunk_bytes(ChunkIndex(3)), 0);
         let span = Span::new(ChunkIndex(1), 2).expect("legal");
         assert_eq!(geometry.byte_range(span), CHUNK_BYTES..CHUNK_BYTES * 2 + 1);
-    }
-
-    #[test]
-    fn sets_count_what_they_hold() {
-        let mut set = ChunkSet::empty(geometry(CHUNK_BYTES * 130));
-        assert!(set.insert(ChunkIndex(64)) && !set.insert(ChunkIndex(64)));
-        assert!(!set.insert(ChunkIndex(130)));
-        assert_eq!(set.len(), 1);
-        assert_eq!(set.first_missing(ChunkIndex(64)), Some(ChunkIndex(65)));
-        assert_eq!(set.present_until(ChunkIndex(64)), ChunkIndex(65));
-        assert!(set.remove(ChunkIndex(64)) && set.is_empty());
-        let full = ChunkSet::full(geometry(CHUNK_BYTES * 130));
-        assert!(full.is_full());
-        assert_eq!(full.first_missing(ChunkIndex(0)), None);
-        assert_eq!(full.present_until(ChunkIndex(3)), ChunkIndex(130));
     }
 }

@@ -8,12 +8,13 @@ use serde::de::DeserializeOwned;
 
 use crate::limits::{
     ADDRESSES_PER_NODE_MAX, ANNOUNCES_PER_REQUEST_MAX, CATALOG_PAGE_MAX, FIND_HOPS_MAX,
-    HOLDERS_PER_ANSWER_MAX, HOLDINGS_PER_MESSAGE_MAX, PEER_FRAME_BYTES_MAX, SPAN_FRAME_BYTES_MAX,
-    TEXT_BYTES_MAX, TRACKER_FRAME_BYTES_MAX,
+    HOLDERS_PER_ANSWER_MAX, HOLDINGS_PER_MESSAGE_MAX, ORIGINS_MAX, PEER_FRAME_BYTES_MAX,
+    RENDITION_BYTES_MAX, SPAN_FRAME_BYTES_MAX, TEXT_BYTES_MAX, TRACKER_FRAME_BYTES_MAX,
 };
 use crate::origin::{OriginReply, OriginRequest};
 use crate::peer::{DataReply, DataRequest, EXTENT_BYTES_MAX, Extent, PeerContact, PeerMessage};
 use crate::tracker::{Holder, TrackerReply, TrackerRequest};
+use crate::verified::{ENCODED_SPAN_BYTES_MAX, PART_BYTES_MAX};
 
 /// Bytes of the length in front of each frame.
 pub const LENGTH_BYTES: usize = 4;
@@ -32,14 +33,7 @@ pub trait Message: Serialize + DeserializeOwned {
 /// # Errors
 /// If it is over the limit of `M`; nothing may be allocated for it then.
 pub fn payload_len<M: Message>(header: [u8; LENGTH_BYTES]) -> Result<usize, DecodeError> {
-    let bytes = u32::from_le_bytes(header);
-    match usize::try_from(bytes) {
-        Ok(len) if len <= M::BYTES_MAX => Ok(len),
-        _ => Err(DecodeError::TooLarge {
-            bytes,
-            limit: M::BYTES_MAX,
-        }),
-    }
+    limited_len(header, M::BYTES_MAX)
 }
 
 /// Decodes a payload whole.
@@ -69,26 +63,54 @@ pub fn decode<M: Message>(payload: &[u8]) -> Result<M, DecodeError> {
 /// The frame of a message: length and payload.
 ///
 /// # Panics
-/// If our own message exceeds its limits.
+/// If our own message exceeds its limits. Where a person chose the values, use [`try_encode`].
 #[must_use]
 pub fn encode<M: Message>(message: &M) -> Vec<u8> {
-    assert!(
-        message.within_limits(),
-        "our own message is within its limits"
-    );
-    let frame =
+    try_encode(message).expect("our own message is within its limits")
+}
+
+/// The frame of a message that may hold what a person typed.
+///
+/// # Errors
+/// If a value or the whole is beyond its limit; nothing may be sent then.
+pub fn try_encode<M: Message>(message: &M) -> Result<Vec<u8>, EncodeError> {
+    if !message.within_limits() {
+        return Err(EncodeError);
+    }
+    let mut frame =
         postcard::to_extend(message, vec![0; LENGTH_BYTES]).expect("messages are plain data");
     let payload_bytes = frame.len() - LENGTH_BYTES;
-    assert!(
-        payload_bytes <= M::BYTES_MAX,
-        "our own message is within its size limit"
-    );
-    let mut frame = frame;
+    if payload_bytes > M::BYTES_MAX {
+        return Err(EncodeError);
+    }
     for (byte, len) in frame.iter_mut().zip((payload_bytes as u32).to_le_bytes()) {
         *byte = len;
     }
-    frame
+    Ok(frame)
 }
+
+/// The length of a part on a data stream ([`crate::peer`]) from its first four bytes; zero ends
+/// the span.
+///
+/// # Errors
+/// If it is over [`PART_BYTES_MAX`]; nothing may be allocated for it then. The asker knows the
+/// exact length it wants ([`crate::verified::SpanVerifier::wanted_part`]).
+pub fn part_len(header: [u8; LENGTH_BYTES]) -> Result<usize, DecodeError> {
+    limited_len(header, PART_BYTES_MAX)
+}
+
+fn limited_len(header: [u8; LENGTH_BYTES], limit: usize) -> Result<usize, DecodeError> {
+    let bytes = u32::from_le_bytes(header);
+    match usize::try_from(bytes) {
+        Ok(len) if len <= limit => Ok(len),
+        _ => Err(DecodeError::TooLarge { bytes, limit }),
+    }
+}
+
+/// A message of our own that others would refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a list or a text in the message is longer than allowed; shorten it")]
+pub struct EncodeError;
 
 /// Why bytes were no message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -168,7 +190,12 @@ impl Message for OriginRequest {
 impl Message for OriginReply {
     const BYTES_MAX: usize = SPAN_FRAME_BYTES_MAX;
     fn within_limits(&self) -> bool {
-        true
+        match self {
+            Self::Accept { size, encoded } => {
+                *size <= RENDITION_BYTES_MAX && encoded.0 <= ENCODED_SPAN_BYTES_MAX
+            }
+            Self::Refuse { .. } => true,
+        }
     }
 }
 
@@ -200,7 +227,7 @@ impl Message for TrackerReply {
     fn within_limits(&self) -> bool {
         match self {
             Self::Attached(attached) => {
-                attached.origins.len() <= 8
+                attached.origins.len() <= ORIGINS_MAX
                     && attached
                         .origins
                         .iter()

@@ -20,7 +20,8 @@ fn parse_hex<const N: usize>(kind: &'static str, text: &str) -> Result<[u8; N], 
         digits: 2 * N,
         got: text.chars().take(80).collect(),
     };
-    if text.len() != 2 * N || !text.is_ascii() {
+    // The alphabet is checked first because the number parser below also takes a plus sign.
+    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(refuse());
     }
     let mut out = [0_u8; N];
@@ -134,5 +135,6 @@ mod tests {
         assert!("ab".parse::<TrackId>().is_err());
         assert!("zz".repeat(16).parse::<TrackId>().is_err());
         assert!("é".repeat(16).parse::<TrackId>().is_err());
+        assert!("+a".repeat(16).parse::<TrackId>().is_err());
     }
 }

@@ -12,10 +12,13 @@
 #![deny(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod bounded;
 pub mod catalog;
 pub mod chunk;
+pub mod chunk_set;
 pub mod codec;
 pub mod error_code;
+pub mod extent;
 pub mod id;
 pub mod identity;
 pub mod license;
@@ -32,8 +35,10 @@ pub mod units;
 pub mod verified;
 pub mod version;
 
-pub use chunk::{CHUNK_BYTES, ChunkIndex, ChunkSet, Geometry, Span};
+pub use chunk::{CHUNK_BYTES, ChunkIndex, Geometry, Span};
+pub use chunk_set::ChunkSet;
 pub use error_code::ErrorCode;
+pub use extent::Extent;
 pub use id::{
     AccountId, AlbumId, ArtId, ContentId, DeviceId, LicenseId, NodeId, QueryId, SwarmId, TrackId,
 };

@@ -57,6 +57,7 @@ pub struct License {
     /// The terms in the clear, authenticated with the keys.
     pub terms: Terms,
     encapsulated: [u8; 32],
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, SEALED_BYTES_MAX>")]
     sealed: Vec<u8>,
 }
 
@@ -67,6 +68,8 @@ pub type TrackKeys = Vec<(ContentId, ContentKey)>;
 const ENTRY_BYTES: usize = 32 + 16;
 /// Bytes of the Poly1305 tag.
 const TAG_BYTES: usize = 16;
+/// Bytes of the sealed part at most.
+const SEALED_BYTES_MAX: usize = RENDITIONS_MAX * ENTRY_BYTES + TAG_BYTES;
 
 impl License {
     /// Seals `keys` to `device` under `terms`.
@@ -146,7 +149,7 @@ impl Document for License {
     const BYTES_MAX: usize = 1024;
 
     fn check(&self) -> Result<(), &'static str> {
-        if self.sealed.len() > RENDITIONS_MAX * ENTRY_BYTES + TAG_BYTES {
+        if self.sealed.len() > SEALED_BYTES_MAX {
             return Err("sealed keys");
         }
         Ok(())

@@ -43,6 +43,9 @@ pub const ANNOUNCES_PER_REQUEST_MAX: usize = 512;
 /// Addresses a node may publish: IPv4 and IPv6, direct and mapped, with room to spare.
 pub const ADDRESSES_PER_NODE_MAX: usize = 4;
 
+/// Origins named to a node; guess, more than anybody needs to try.
+pub const ORIGINS_MAX: usize = 8;
+
 /// Renditions of one track.
 pub const RENDITIONS_MAX: usize = 4;
 

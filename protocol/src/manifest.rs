@@ -58,6 +58,7 @@ pub struct Rendition {
     pub setup_bytes: u32,
     /// For each whole second, the offset of an Ogg page from which decoding reaches that
     /// second. Ascending; the first entry is the first audio page.
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, SEEK_ENTRIES_MAX>")]
     pub seek_table: Vec<u32>,
 }
 
@@ -128,10 +129,13 @@ pub struct TrackManifest {
     /// Counts up when a track's manifest is replaced; a node keeps the highest it has seen.
     pub version: u32,
     /// Title as tagged, or the file's name.
+    #[serde(deserialize_with = "crate::bounded::text::<_, TEXT_BYTES_MAX>")]
     pub title: String,
     /// Artist as tagged, possibly empty.
+    #[serde(deserialize_with = "crate::bounded::text::<_, TEXT_BYTES_MAX>")]
     pub artist: String,
     /// Album as tagged, possibly empty.
+    #[serde(deserialize_with = "crate::bounded::text::<_, TEXT_BYTES_MAX>")]
     pub album: String,
     /// Groups the tracks of one album.
     pub album_id: Option<AlbumId>,
@@ -146,6 +150,7 @@ pub struct TrackManifest {
     /// True peak over full scale, in hundredths of a decibel (0 = full scale).
     pub true_peak: Gain,
     /// At least one, one for each rung that makes sense for the source, lowest first.
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, RENDITIONS_MAX>")]
     pub renditions: Vec<Rendition>,
 }
 

@@ -14,15 +14,12 @@ use serde::{Deserialize, Serialize};
 use crate::chunk::Span;
 use crate::error_code::ErrorCode;
 use crate::id::{NodeId, QueryId, SwarmId};
+use crate::limits::{ADDRESSES_PER_NODE_MAX, HOLDERS_PER_ANSWER_MAX, HOLDINGS_PER_MESSAGE_MAX};
 use crate::signed::Signed;
 use crate::ticket::{RegionClass, Ticket};
 use crate::units::Millis;
 
-/// Chunks that one bit of [`Extent::Partial`] stands for: 16, which are 256 KiB.
-pub const EXTENT_UNIT_CHUNKS: u32 = 16;
-
-/// Bytes of an extent bitmap at most: 512 units of 256 KiB (`docs/protocol.md`, "Limits").
-pub const EXTENT_BYTES_MAX: usize = 64;
+pub use crate::extent::{EXTENT_BYTES_MAX, EXTENT_UNIT_CHUNKS, Extent};
 
 /// Where and as whom a peer can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,19 +30,8 @@ pub struct PeerContact {
     pub region: RegionClass,
     /// UDP addresses to dial, best first; at most
     /// [`crate::limits::ADDRESSES_PER_NODE_MAX`].
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, ADDRESSES_PER_NODE_MAX>")]
     pub addresses: Vec<SocketAddr>,
-}
-
-/// How much of a rendition a node can serve.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Extent {
-    /// All of it.
-    Full,
-    /// The units of [`EXTENT_UNIT_CHUNKS`] chunks whose bit is set, least significant bit of
-    /// the first byte first. A unit counts only when every chunk in it is there.
-    Partial(Vec<u8>),
-    /// Nothing any more.
-    Gone,
 }
 
 /// One rendition a node can serve.
@@ -81,6 +67,7 @@ pub enum PeerMessage {
     /// What the sender holds of swarms the receiver is interested in. A claim: spans prove it.
     Have {
         /// Replaces what was said of the same swarms before.
+        #[serde(deserialize_with = "crate::bounded::list::<_, _, HOLDINGS_PER_MESSAGE_MAX>")]
         holdings: Vec<Holding>,
     },
     /// Asks for holders of a swarm, from the receiver and its neighbors.
@@ -99,11 +86,13 @@ pub enum PeerMessage {
         /// What was sought.
         swarm: SwarmId,
         /// Holders, at most [`crate::limits::HOLDERS_PER_ANSWER_MAX`].
+        #[serde(deserialize_with = "crate::bounded::list::<_, _, HOLDERS_PER_ANSWER_MAX>")]
         holders: Vec<PeerContact>,
     },
     /// The swarms the sender wants to hear `Have` of; replaces the former list.
     Interest {
         /// At most [`crate::limits::HOLDINGS_PER_MESSAGE_MAX`].
+        #[serde(deserialize_with = "crate::bounded::list::<_, _, HOLDINGS_PER_MESSAGE_MAX>")]
         swarms: Vec<SwarmId>,
     },
     /// The sender will close now.

@@ -31,6 +31,7 @@ pub struct Release {
 #[derive(Serialize, Deserialize)]
 struct Stored {
     manifest: Signed<TrackManifest>,
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, RENDITIONS_MAX>")]
     keys: Vec<(ContentId, Zeroizing<[u8; 16]>)>,
 }
 
@@ -67,8 +68,9 @@ impl Release {
         if blake3::hash(body).as_bytes() != checksum {
             return Err(ReleaseError);
         }
-        let stored: Stored = postcard::from_bytes(body).map_err(|_| ReleaseError)?;
-        if stored.keys.len() > RENDITIONS_MAX {
+        let (stored, rest): (Stored, _) =
+            postcard::take_from_bytes(body).map_err(|_| ReleaseError)?;
+        if !rest.is_empty() {
             return Err(ReleaseError);
         }
         let keys = stored

@@ -9,6 +9,8 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::bounded::Bytes;
+
 /// A kind of document that is only believed with a signature.
 pub trait Document: Serialize + DeserializeOwned {
     /// Separates this kind from all others under the same key.
@@ -27,11 +29,32 @@ pub trait Document: Serialize + DeserializeOwned {
 
 /// The encoded document and its signature. Nothing inside is believed before [`Signed::open`].
 #[derive(Serialize, Deserialize)]
+#[serde(bound = "T: Document")]
 pub struct Signed<T> {
-    payload: Vec<u8>,
+    payload: Payload<T>,
     signature: ([u8; 32], [u8; 32]),
-    #[serde(skip)]
+}
+
+/// Encoded bytes of a document; never more than its kind may have.
+struct Payload<T> {
+    bytes: Vec<u8>,
     kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Serialize for Payload<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.bytes)
+    }
+}
+
+impl<'de, T: Document> Deserialize<'de> for Payload<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = deserializer.deserialize_bytes(Bytes { max: T::BYTES_MAX })?;
+        Ok(Self {
+            bytes,
+            kind: PhantomData,
+        })
+    }
 }
 
 impl<T: Document> Signed<T> {
@@ -52,9 +75,11 @@ impl<T: Document> Signed<T> {
         let (r, s) = signature.split_at(32);
         let half = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).expect("a signature is 64 bytes");
         Self {
-            payload,
+            payload: Payload {
+                bytes: payload,
+                kind: PhantomData,
+            },
             signature: (half(r), half(s)),
-            kind: PhantomData,
         }
     }
 
@@ -63,17 +88,12 @@ impl<T: Document> Signed<T> {
     /// # Errors
     /// Which of these three failed.
     pub fn open(&self, key: &VerifyingKey) -> Result<T, OpenError> {
-        if self.payload.len() > T::BYTES_MAX {
-            return Err(OpenError::TooLarge {
-                bytes: self.payload.len(),
-                limit: T::BYTES_MAX,
-            });
-        }
+        let payload = self.payload.bytes.as_slice();
         let signature = Signature::from_components(self.signature.0, self.signature.1);
-        key.verify_strict(&message::<T>(&self.payload), &signature)
+        key.verify_strict(&message::<T>(payload), &signature)
             .map_err(|_| OpenError::Signature)?;
         let (document, rest): (T, _) =
-            postcard::take_from_bytes(&self.payload).map_err(|_| OpenError::Malformed)?;
+            postcard::take_from_bytes(payload).map_err(|_| OpenError::Malformed)?;
         if !rest.is_empty() {
             return Err(OpenError::Malformed);
         }
@@ -122,16 +142,18 @@ fn message<T: Document>(payload: &[u8]) -> Vec<u8> {
 impl<T> Clone for Signed<T> {
     fn clone(&self) -> Self {
         Self {
-            payload: self.payload.clone(),
+            payload: Payload {
+                bytes: self.payload.bytes.clone(),
+                kind: PhantomData,
+            },
             signature: self.signature,
-            kind: PhantomData,
         }
     }
 }
 
 impl<T> PartialEq for Signed<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.payload == other.payload && self.signature == other.signature
+        self.payload.bytes == other.payload.bytes && self.signature == other.signature
     }
 }
 
@@ -143,7 +165,7 @@ impl<T> core::fmt::Debug for Signed<T> {
             f,
             "Signed<{}>({} bytes)",
             core::any::type_name::<T>(),
-            self.payload.len()
+            self.payload.bytes.len()
         )
     }
 }

@@ -14,6 +14,10 @@ use crate::error_code::ErrorCode;
 use crate::id::{AccountId, ContentId, NodeId, SwarmId, TrackId};
 use crate::identity::DevicePublic;
 use crate::license::License;
+use crate::limits::{
+    ADDRESSES_PER_NODE_MAX, ANNOUNCES_PER_REQUEST_MAX, CATALOG_PAGE_MAX, HOLDERS_PER_ANSWER_MAX,
+    ORIGINS_MAX, TEXT_BYTES_MAX,
+};
 use crate::manifest::{Rung, TrackManifest};
 use crate::peer::{Extent, PeerContact};
 use crate::signed::Signed;
@@ -32,7 +36,9 @@ impl core::fmt::Debug for AccessToken {
 
 /// A password on its way to the tracker. Wiped when dropped; never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
-pub struct Password(pub String);
+pub struct Password(
+    #[serde(deserialize_with = "crate::bounded::text::<_, TEXT_BYTES_MAX>")] pub String,
+);
 
 impl core::fmt::Debug for Password {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -46,6 +52,7 @@ pub enum TrackerRequest {
     /// Creates an account, where the operator allows it, and logs in.
     Register {
         /// 1..=64 bytes.
+        #[serde(deserialize_with = "crate::bounded::text::<_, TEXT_BYTES_MAX>")]
         name: String,
         /// 8..=256 bytes.
         password: Password,
@@ -55,6 +62,7 @@ pub enum TrackerRequest {
     /// Logs in.
     Login {
         /// The account's name.
+        #[serde(deserialize_with = "crate::bounded::text::<_, TEXT_BYTES_MAX>")]
         name: String,
         /// Its password.
         password: Password,
@@ -70,6 +78,7 @@ pub enum TrackerRequest {
         /// The transport key of this node, for its ticket.
         node: NodeId,
         /// Where peers reach it; the tracker replaces unspecified IPs by the one it sees.
+        #[serde(deserialize_with = "crate::bounded::list::<_, _, ADDRESSES_PER_NODE_MAX>")]
         addresses: Vec<SocketAddr>,
     },
     /// A page of the catalog in a stable order.
@@ -82,6 +91,7 @@ pub enum TrackerRequest {
     /// Tracks that match words of title, artist or album.
     Search {
         /// What people type.
+        #[serde(deserialize_with = "crate::bounded::text::<_, TEXT_BYTES_MAX>")]
         query: String,
         /// At most [`crate::limits::CATALOG_PAGE_MAX`].
         limit: u16,
@@ -96,6 +106,7 @@ pub enum TrackerRequest {
     /// What this node can serve. Soft state: forgotten some time after the last word of it.
     Announce {
         /// At most [`crate::limits::ANNOUNCES_PER_REQUEST_MAX`].
+        #[serde(deserialize_with = "crate::bounded::list::<_, _, ANNOUNCES_PER_REQUEST_MAX>")]
         entries: Vec<AnnounceEntry>,
     },
     /// Holders of a rendition.
@@ -124,6 +135,7 @@ pub struct AnnounceEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginAddress {
     /// `host:port` of its QUIC and HTTP ports.
+    #[serde(deserialize_with = "crate::bounded::text::<_, TEXT_BYTES_MAX>")]
     pub host: String,
     /// BLAKE3 of its certificate (DER).
     pub certificate: [u8; 32],
@@ -164,6 +176,7 @@ pub enum TrackerReply {
     /// Answers `Catalog` and `Search`.
     Tracks {
         /// The page.
+        #[serde(deserialize_with = "crate::bounded::list::<_, _, CATALOG_PAGE_MAX>")]
         tracks: Vec<TrackSummary>,
         /// Whether more follow.
         more: bool,
@@ -174,6 +187,7 @@ pub enum TrackerReply {
     /// content the catalog does not know.
     Announced {
         /// As many as entries.
+        #[serde(deserialize_with = "crate::bounded::list::<_, _, ANNOUNCES_PER_REQUEST_MAX>")]
         swarms: Vec<Option<SwarmId>>,
         /// When to say it again, from receipt.
         again_after: Millis,
@@ -183,6 +197,7 @@ pub enum TrackerReply {
         /// The swarm of the day.
         swarm: SwarmId,
         /// Best first.
+        #[serde(deserialize_with = "crate::bounded::list::<_, _, HOLDERS_PER_ANSWER_MAX>")]
         holders: Vec<Holder>,
     },
     /// Answers `Renew`.
@@ -201,6 +216,7 @@ pub struct Attached {
     /// Signs manifests (Ed25519).
     pub catalog_key: [u8; 32],
     /// Origins, best first.
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, ORIGINS_MAX>")]
     pub origins: Vec<OriginAddress>,
     /// Passes for this node.
     pub passes: Passes,
@@ -231,5 +247,6 @@ pub struct OpenedTrack {
     /// Its swarm of the day.
     pub swarm: SwarmId,
     /// Who can serve it, best first.
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, HOLDERS_PER_ANSWER_MAX>")]
     pub holders: Vec<Holder>,
 }

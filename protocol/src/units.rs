@@ -117,10 +117,9 @@ impl MediaTime {
     }
 }
 
-/// A span of real time on the wire: milliseconds. Clamp with [`Millis::clamped`] before use.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+/// A span of real time on the wire: milliseconds. Clamped when it is read, so that no clock is
+/// ever moved by more than [`crate::limits::WIRE_DURATION_MAX`] at another's word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Millis(pub u32);
 
 impl Millis {
@@ -128,6 +127,12 @@ impl Millis {
     #[must_use]
     pub fn clamped(self) -> Self {
         self.min(crate::limits::WIRE_DURATION_MAX)
+    }
+}
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u32::deserialize(deserializer).map(|millis| Self(millis).clamped())
     }
 }
 
