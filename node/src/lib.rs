@@ -3,4 +3,5 @@
 //!
 //! Not here: decisions about what to ask of whom, which are the core's.
 
+pub mod peers;
 pub mod span_io;

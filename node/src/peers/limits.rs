@@ -1,0 +1,92 @@
+//! Every maximum of the transport in one place, with its reason.
+//!
+//! The table behind it is in `docs/protocol.md`, "Limits". Memory of one neighbor at worst: the
+//! receive window of its connection, the encoded parts of its uploads and its control queues.
+
+use std::time::Duration;
+
+/// Connections, whatever their state: the table's hard limit.
+pub const CONNECTIONS_MAX: u32 = 60;
+/// Handshakes of strangers under way: the table's value.
+pub const PENDING_INCOMING_MAX: u32 = 64;
+/// Dials under way: an eighth of the connections would do; guess.
+pub const PENDING_OUTGOING_MAX: u32 = 16;
+/// Connections with one node: two only while simultaneous dials are sorted out.
+pub const CONNECTIONS_PER_NODE_MAX: u32 = 2;
+
+/// Streams a neighbor may open: one control, [`DATA_STREAMS_MAX`] data, one ping, and room for a
+/// replacement while the old one is being closed. The table's value.
+pub const STREAMS_MAX: u32 = 8;
+/// Data streams to one neighbor, and from it: twice the spans in flight the table allows.
+pub const DATA_STREAMS_MAX: usize = 4;
+/// Data streams opened before they are needed: as many as spans in flight at one neighbor.
+pub const DATA_STREAMS_READY: usize = 2;
+
+/// Bytes a neighbor may send on one stream before we read: eight chunks with room for hashes. The
+/// table says 128 KiB; twice as much measured a tenth better on loopback and stays in the sum.
+pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// Bytes a neighbor may send on all its streams before we read: the table's value.
+pub const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+
+/// A silent connection is given up after this; longer than two keep-alives.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+/// Keeps the connection and the mappings of NATs on the way alive: most drop a UDP mapping after
+/// 30 s of silence.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Between measurements of the round trip.
+pub const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// For the QUIC handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// For `Hello` both ways; one round trip is needed.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Two connections with the same node younger than this come from simultaneous dials; an older
+/// one is left over from before its other end restarted. Longer than both handshakes.
+pub const SIMULTANEOUS: Duration = Duration::from_secs(10);
+/// A transfer or a control write without any progress is given up after this. The core decides
+/// about stalls long before; this frees what is left.
+pub const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a canceled transfer may take to run dry before its stream is given up.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes a canceled transfer may still bring: a full window and the part in progress.
+pub const DRAIN_BYTES_MAX: usize = STREAM_WINDOW_BYTES as usize + 2 * PART_BYTES_MAX;
+/// How long after `Bye` the other side may take to close.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// Longest part: a chunk and an inner node for each level of the largest rendition's tree.
+pub const PART_BYTES_MAX: usize = 16 * 1024 + 64 * 32;
+/// Reads gather up to this much before it is looked at: three whole parts; a fetch holds one such
+/// buffer. With the core's six fetches it stays far under the 2 MiB of unverified bytes in memory.
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// Read buffers kept for the next fetch: as many as the core has spans in flight.
+pub const READ_BUFFERS_KEPT: usize = 6;
+/// Chunks read from the store at once while serving: 128 KiB an upload.
+pub const UPLOAD_BATCH_CHUNKS: usize = 8;
+
+/// Control messages waiting for one neighbor. When full, the neighbor is too slow and closed.
+pub const CONTROL_QUEUE_MAX: usize = 64;
+/// Events waiting for the driver. When full, whoever has an event waits.
+pub const EVENT_QUEUE_MAX: usize = 256;
+/// Commands waiting for the swarm task. When full, a dial fails at once.
+pub const COMMAND_QUEUE_MAX: usize = 128;
+
+/// Spans a neighbor may ask in a second; the table's value.
+pub const ASKS_PER_SECOND: u32 = 20;
+/// Spans a neighbor may ask at once after a pause; the table's value.
+pub const ASKS_BURST: u32 = 40;
+/// Spans under way for all neighbors together, decided or not: above the core's slots, and the
+/// encoded batches of all of them are 8 MiB at most.
+pub const UPLOADS_MAX: usize = 64;
+/// Control bytes a second from one neighbor; beyond, reading waits. The table's value.
+pub const CONTROL_BYTES_PER_SECOND: u32 = 8 * 1024;
+/// Control bytes at once after a pause; the table's value.
+pub const CONTROL_BYTES_BURST: u32 = 64 * 1024;
+
+/// Worst case of all neighbors together stays below the share that the budget table gives them.
+const _: () = {
+    let neighbors = CONNECTIONS_MAX as usize * CONNECTION_WINDOW_BYTES as usize;
+    let uploads = UPLOADS_MAX * UPLOAD_BATCH_CHUNKS * PART_BYTES_MAX;
+    assert!(
+        neighbors + uploads < 48 * 1024 * 1024,
+        "memory budget of peers"
+    );
+};

@@ -1,0 +1,319 @@
+//! The task that owns the libp2p swarm: connections come and go here, streams are handed on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use antiphon_protocol::NodeId;
+use futures::StreamExt;
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::ConnectedPoint;
+use libp2p::core::upgrade::Version;
+use libp2p::identity::Keypair;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
+use libp2p::{PeerId, Stream, Swarm, SwarmBuilder, ping, quic};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::address::{multiaddr, node_of, peer_of, socket_address};
+use super::behaviour::{Inbound, StreamKind, Streams};
+use super::handle::PeerHandle;
+use super::hub::{Command, Hub, HubParts};
+use super::session::{self, Seat};
+use super::{PeerEvent, PeerTransportConfig, StartError, limits};
+use crate::span_io::{ChunkSink, SpanSource};
+
+#[derive(NetworkBehaviour)]
+struct Behaviour {
+    limits: connection_limits::Behaviour,
+    streams: Streams,
+    ping: ping::Behaviour,
+}
+
+pub(super) async fn start(
+    config: PeerTransportConfig,
+    sink: Arc<dyn ChunkSink>,
+    source: Arc<dyn SpanSource>,
+) -> Result<(PeerHandle, mpsc::Receiver<PeerEvent>), StartError> {
+    let keypair = Keypair::ed25519_from_bytes(config.identity).map_err(|_| StartError::Identity)?;
+    let me = node_of(&keypair.public().to_peer_id()).ok_or(StartError::Identity)?;
+    let mut swarm = build(keypair);
+    let mut listening = Vec::new();
+    for address in &config.listen {
+        let failed = |reason: String| StartError::Listen {
+            address: *address,
+            reason,
+        };
+        let listener = swarm
+            .listen_on(multiaddr(*address))
+            .map_err(|error| failed(error.to_string()))?;
+        loop {
+            match swarm.select_next_some().await {
+                SwarmEvent::NewListenAddr { address, .. } => {
+                    listening.extend(socket_address(&address));
+                    break;
+                }
+                SwarmEvent::ListenerClosed {
+                    listener_id,
+                    reason,
+                    ..
+                } if listener_id == listener => {
+                    let reason = reason.err().map(|error| error.to_string());
+                    return Err(failed(reason.unwrap_or_else(|| "closed".to_owned())));
+                }
+                _ => {}
+            }
+        }
+    }
+    let (events, events_out) = mpsc::channel(limits::EVENT_QUEUE_MAX);
+    let (commands, commands_in) = mpsc::channel(limits::COMMAND_QUEUE_MAX);
+    let hub = Arc::new(Hub::new(HubParts {
+        limits: config.limits,
+        tracker_key: config.tracker_key,
+        now: config.now,
+        sink,
+        source,
+        events,
+        commands,
+    }));
+    let _ = hub.listening.set(listening);
+    let task = SwarmTask {
+        me,
+        swarm,
+        hub: Arc::clone(&hub),
+        connections: HashMap::new(),
+    };
+    tokio::spawn(task.run(commands_in));
+    Ok((PeerHandle::new(me, hub), events_out))
+}
+
+fn build(keypair: Keypair) -> Swarm<Behaviour> {
+    let connections = ConnectionLimits::default()
+        .with_max_pending_incoming(Some(limits::PENDING_INCOMING_MAX))
+        .with_max_pending_outgoing(Some(limits::PENDING_OUTGOING_MAX))
+        .with_max_established(Some(limits::CONNECTIONS_MAX))
+        .with_max_established_per_peer(Some(limits::CONNECTIONS_PER_NODE_MAX));
+    let behaviour = Behaviour {
+        limits: connection_limits::Behaviour::new(connections),
+        streams: Streams::default(),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(limits::PING_INTERVAL)),
+    };
+    SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_quic_config(windows)
+        .with_behaviour(|_| behaviour)
+        .unwrap_or_else(|never| match never {})
+        .with_swarm_config(|config| {
+            config
+                // The first request on a stream carries the negotiation along: no round trip.
+                .with_substream_upgrade_protocol_override(Version::V1Lazy)
+                .with_max_negotiating_inbound_streams(limits::STREAMS_MAX as usize)
+                .with_idle_connection_timeout(limits::IDLE_TIMEOUT)
+        })
+        .build()
+}
+
+fn windows(mut config: quic::Config) -> quic::Config {
+    let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    config.handshake_timeout = limits::HANDSHAKE_TIMEOUT;
+    config.max_idle_timeout = millis(limits::IDLE_TIMEOUT);
+    config.keep_alive_interval = limits::KEEP_ALIVE;
+    config.max_concurrent_stream_limit = limits::STREAMS_MAX;
+    config.max_stream_data = limits::STREAM_WINDOW_BYTES;
+    config.max_connection_data = limits::CONNECTION_WINDOW_BYTES;
+    config
+}
+
+struct SwarmTask {
+    me: NodeId,
+    swarm: Swarm<Behaviour>,
+    hub: Arc<Hub>,
+    /// Bounded by the connection limits.
+    connections: HashMap<ConnectionId, Connection>,
+}
+
+struct Connection {
+    node: NodeId,
+    outbound: bool,
+    since: Instant,
+    inbound: mpsc::Sender<(StreamKind, Stream)>,
+    gone: CancellationToken,
+}
+
+impl SwarmTask {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let stop = self.hub.stop.clone();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(command) = commands.recv() => self.handle_command(command),
+                event = self.swarm.select_next_some() => self.handle_event(event),
+            }
+        }
+        for connection in self.connections.values() {
+            connection.gone.cancel();
+        }
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Dial { node, addresses } => {
+                let dial = peer_of(node).map(|peer| {
+                    DialOpts::peer_id(peer)
+                        .condition(PeerCondition::DisconnectedAndNotDialing)
+                        .addresses(addresses.into_iter().map(multiaddr).collect())
+                        .build()
+                });
+                let begun = dial.is_some_and(|dial| self.swarm.dial(dial).is_ok());
+                // With a connection there already, its own end answers the dial.
+                if !begun && !self.knows(node) && self.hub.dial_ends(node) {
+                    self.hub.tell_later(PeerEvent::DialFailed { node });
+                }
+            }
+            Command::Open {
+                peer,
+                connection,
+                open,
+            } => {
+                if self.connections.contains_key(&connection) {
+                    self.swarm
+                        .behaviour_mut()
+                        .streams
+                        .open(peer, connection, open);
+                }
+            }
+            Command::Close(connection) => {
+                self.swarm.close_connection(connection);
+            }
+        }
+    }
+
+    fn knows(&self, node: NodeId) -> bool {
+        self.connections.values().any(|other| other.node == node)
+    }
+
+    fn handle_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(inbound)) => self.pass_on(inbound),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+                connection,
+                result: Ok(rtt),
+                ..
+            })) => {
+                let admitted = |connection: &&Connection| {
+                    self.hub
+                        .neighbor(connection.node)
+                        .is_some_and(|neighbor| !neighbor.is_retired())
+                };
+                if let Some(Connection { node, .. }) =
+                    self.connections.get(&connection).filter(admitted)
+                {
+                    // One measurement more or less does not matter to a busy driver.
+                    let _ = self
+                        .hub
+                        .events
+                        .try_send(PeerEvent::Rtt { node: *node, rtt });
+                }
+            }
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                established_in,
+                ..
+            } => self.established(peer_id, connection_id, &endpoint, established_in),
+            SwarmEvent::ConnectionClosed { connection_id, .. } => {
+                if let Some(closed) = self.connections.remove(&connection_id) {
+                    closed.gone.cancel();
+                    self.dial_ended(closed.node);
+                }
+            }
+            SwarmEvent::OutgoingConnectionError {
+                peer_id: Some(peer),
+                error,
+                ..
+            } => {
+                tracing::debug!(%peer, %error, "dial failed");
+                if let Some(node) = node_of(&peer) {
+                    self.dial_ended(node);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn pass_on(&mut self, inbound: Inbound) {
+        if let Some(connection) = self.connections.get(&inbound.connection) {
+            // A full queue means more streams than an honest node opens: dropped is closed.
+            let _ = connection.inbound.try_send((inbound.kind, inbound.stream));
+        }
+    }
+
+    fn established(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        endpoint: &ConnectedPoint,
+        established_in: Duration,
+    ) {
+        let Some(node) = node_of(&peer) else {
+            self.swarm.close_connection(connection);
+            return;
+        };
+        let (inbound, inbound_out) = mpsc::channel(limits::STREAMS_MAX as usize);
+        let gone = CancellationToken::new();
+        let new = Connection {
+            node,
+            outbound: endpoint.is_dialer(),
+            since: Instant::now(),
+            inbound,
+            gone: gone.clone(),
+        };
+        let mut losers = Vec::new();
+        let mut new_wins = true;
+        for (id, old) in self.connections.iter().filter(|(_, old)| old.node == node) {
+            if self.newer_wins(old, &new) {
+                losers.push(*id);
+            } else {
+                new_wins = false;
+            }
+        }
+        let seat = Seat {
+            node,
+            peer,
+            connection,
+            outbound: new.outbound,
+            established_in,
+            inbound: inbound_out,
+            gone,
+        };
+        self.connections.insert(connection, new);
+        if new_wins {
+            for loser in losers {
+                self.swarm.close_connection(loser);
+            }
+            tokio::spawn(session::run(Arc::clone(&self.hub), seat));
+        } else {
+            self.swarm.close_connection(connection);
+        }
+    }
+
+    /// Which of two connections with one node stays. Both ends must come to the same answer: of
+    /// simultaneous dials that of the smaller id stays, otherwise the newer, because whoever dials
+    /// has no other connection any more.
+    fn newer_wins(&self, old: &Connection, new: &Connection) -> bool {
+        let simultaneous = new.since.duration_since(old.since) < limits::SIMULTANEOUS;
+        if !simultaneous || old.outbound == new.outbound {
+            return true;
+        }
+        new.outbound == (self.me < new.node)
+    }
+
+    /// Tells the driver that its dial came to nothing, unless another connection is still trying.
+    fn dial_ended(&self, node: NodeId) {
+        if !self.knows(node) && self.hub.dial_ends(node) {
+            self.hub.tell_later(PeerEvent::DialFailed { node });
+        }
+    }
+}
