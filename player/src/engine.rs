@@ -68,7 +68,7 @@ pub(crate) struct Engine {
     first_sample: Option<Instant>,
     last_position: Instant,
     stalls_told: u64,
-    stall_nanos_told: Duration,
+    stall_time_told: Duration,
     is_stall_told: bool,
     /// Events of this turn, told once the status agrees with them.
     untold: Vec<Event>,
@@ -99,7 +99,7 @@ impl Engine {
             first_sample: None,
             last_position: Instant::now(),
             stalls_told: 0,
-            stall_nanos_told: Duration::ZERO,
+            stall_time_told: Duration::ZERO,
             is_stall_told: false,
             untold: Vec::new(),
             is_news: false,
@@ -328,7 +328,7 @@ impl Engine {
         self.sink.start(renderer, Arc::new(move || inbox.wake()))?;
         self.output = Some(output);
         self.stalls_told = 0;
-        self.stall_nanos_told = Duration::ZERO;
+        self.stall_time_told = Duration::ZERO;
         self.is_stall_told = false;
         Ok(())
     }
@@ -397,25 +397,30 @@ impl Engine {
     }
 
     fn tell_stalls(&mut self) {
-        let (Some(output), Some(id)) = (&self.output, self.current()) else {
+        let Some(output) = &self.output else {
             return;
         };
         let since = output.shared.stalled_since();
         let stalls = output.shared.stalls();
+        let current = self.current();
         if stalls.count > self.stalls_told && !self.is_stall_told {
             self.stalls_told = stalls.count;
             self.is_stall_told = true;
             // One that is over already: its start is not kept, its length is.
-            let lasted = stalls.total.saturating_sub(self.stall_nanos_told);
+            let lasted = stalls.total.saturating_sub(self.stall_time_told);
             let now = Instant::now();
             let since = since.or_else(|| now.checked_sub(lasted)).unwrap_or(now);
-            self.tell(Event::Stalled { id, since });
+            if let Some(id) = current {
+                self.tell(Event::Stalled { id, since });
+            }
         }
         if self.is_stall_told && since.is_none() {
             self.is_stall_told = false;
-            let stalled_for = stalls.total.saturating_sub(self.stall_nanos_told);
-            self.stall_nanos_told = stalls.total;
-            self.tell(Event::Resumed { id, stalled_for });
+            let stalled_for = stalls.total.saturating_sub(self.stall_time_told);
+            self.stall_time_told = stalls.total;
+            if let Some(id) = current {
+                self.tell(Event::Resumed { id, stalled_for });
+            }
         }
     }
 

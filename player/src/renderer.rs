@@ -105,7 +105,9 @@ impl Renderer {
     /// Whether a sink may sleep until it is notified: nothing will come out before that.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.taken >= self.shared.discard_until.load(Ordering::Acquire) && !self.is_running()
+        let is_stale = self.taken < self.shared.discard_until.load(Ordering::Acquire);
+        // A stall that a pause or a jump cut short still has to be ended, by rendering once more.
+        !is_stale && !self.is_running() && !self.shared.is_stalled()
     }
 
     /// Reports that the sink is dead. Not for a sound card's callback: it locks.

@@ -164,3 +164,19 @@ fn marks_are_passed_with_their_frames() {
         Some(MarkKind::Start)
     );
 }
+
+#[test]
+fn a_jump_ends_a_stall_even_before_new_frames_come() {
+    let (mut output, mut renderer) = output(0, 10);
+    output.write(&[0.5; 5]);
+    output.open_gate();
+    expect(&output, true);
+    let mut out = [0.0; 8];
+    renderer.render(&mut out);
+    assert!(output.shared.is_stalled());
+    output.flush();
+    assert!(!renderer.is_idle(), "the stall is not over yet");
+    renderer.render(&mut out);
+    assert!(!output.shared.is_stalled());
+    assert!(renderer.is_idle());
+}
