@@ -4,4 +4,8 @@
 //! Not here: decisions about what to ask of whom, which are the core's.
 
 pub mod peers;
+pub mod origin_client;
 pub mod span_io;
+pub mod tracker_client;
+pub mod reader;
+pub mod store;
