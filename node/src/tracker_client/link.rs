@@ -1,0 +1,200 @@
+//! The connection to the tracker that is always there, or being made.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_protocol::identity::DeviceSecret;
+use antiphon_protocol::tracker::{AccessToken, Attached, TrackerReply, TrackerRequest};
+use antiphon_protocol::{ErrorCode, NodeId};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::backoff::Backoff;
+use super::{RequestError, TrackerAddress, TrackerClient};
+
+/// Events waiting for the driver. When full, the link waits.
+const EVENT_QUEUE_MAX: usize = 16;
+
+/// What a link needs.
+pub struct TrackerLinkConfig {
+    /// Where the tracker is.
+    pub address: TrackerAddress,
+    /// From logging in.
+    pub token: AccessToken,
+    /// The device the token is bound to.
+    pub device: Arc<DeviceSecret>,
+    /// The transport key, for the ticket.
+    pub node: NodeId,
+    /// Where peers reach this node.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// What happened to the link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// Connected and attached.
+    Up(Box<Attached>),
+    /// The connection is lost, or the first try failed. It is tried again by itself.
+    Down,
+    /// The tracker does not accept the token. Nothing is tried until
+    /// [`TrackerLink::use_token`].
+    LoggedOut {
+        /// Why.
+        code: ErrorCode,
+    },
+}
+
+/// A connection to the tracker that keeps itself up. Clones share it; it ends with the last.
+#[derive(Clone)]
+pub struct TrackerLink {
+    client: watch::Receiver<Option<TrackerClient>>,
+    token: Arc<watch::Sender<AccessToken>>,
+    _stop_when_dropped: Arc<DropGuard>,
+}
+
+impl TrackerLink {
+    /// Starts connecting.
+    #[must_use]
+    pub fn start(config: TrackerLinkConfig) -> (Self, mpsc::Receiver<LinkEvent>) {
+        let (events, events_out) = mpsc::channel(EVENT_QUEUE_MAX);
+        let (client, client_out) = watch::channel(None);
+        let token = Arc::new(watch::Sender::new(config.token.clone()));
+        let stop = CancellationToken::new();
+        let task = LinkTask {
+            token: token.subscribe(),
+            config,
+            events,
+            client,
+            backoff: Backoff::default(),
+        };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(task.run()));
+        let link = Self {
+            client: client_out,
+            token,
+            _stop_when_dropped: Arc::new(stop.drop_guard()),
+        };
+        (link, events_out)
+    }
+
+    /// Asks one thing on the connection that is up.
+    ///
+    /// # Errors
+    /// [`RequestError::Unreachable`] at once if none is up; see [`TrackerClient::request`].
+    pub async fn request(&self, request: TrackerRequest) -> Result<TrackerReply, RequestError> {
+        let client = self.client.borrow().clone();
+        match client {
+            Some(client) => client.request(request).await,
+            None => Err(RequestError::Unreachable),
+        }
+    }
+
+    /// The connection, if it is up.
+    #[must_use]
+    pub fn client(&self) -> Option<TrackerClient> {
+        self.client.borrow().clone()
+    }
+
+    /// Uses another token from the next attach on; tries at once after
+    /// [`LinkEvent::LoggedOut`].
+    pub fn use_token(&self, token: AccessToken) {
+        self.token.send_replace(token);
+    }
+}
+
+struct LinkTask {
+    config: TrackerLinkConfig,
+    token: watch::Receiver<AccessToken>,
+    events: mpsc::Sender<LinkEvent>,
+    client: watch::Sender<Option<TrackerClient>>,
+    backoff: Backoff,
+}
+
+/// Why an attempt came to nothing.
+enum Attempt {
+    TryAgain { not_before: Duration },
+    LoggedOut(ErrorCode),
+}
+
+impl LinkTask {
+    async fn run(mut self) {
+        let mut said_down = false;
+        loop {
+            match self.attach().await {
+                Ok((client, attached)) => {
+                    self.backoff.reset();
+                    self.client.send_replace(Some(client.clone()));
+                    said_down = false;
+                    self.tell(LinkEvent::Up(Box::new(attached))).await;
+                    client.lost().await;
+                    self.client.send_replace(None);
+                    self.say_down(&mut said_down).await;
+                    self.wait(Duration::ZERO).await;
+                }
+                Err(Attempt::TryAgain { not_before }) => {
+                    self.say_down(&mut said_down).await;
+                    self.wait(not_before).await;
+                }
+                Err(Attempt::LoggedOut(code)) => {
+                    self.tell(LinkEvent::LoggedOut { code }).await;
+                    if self.token.changed().await.is_err() {
+                        return;
+                    }
+                    self.backoff.reset();
+                }
+            }
+        }
+    }
+
+    async fn attach(&mut self) -> Result<(TrackerClient, Attached), Attempt> {
+        let again = |not_before| Attempt::TryAgain { not_before };
+        let config = &self.config;
+        let client = TrackerClient::connect(&config.address)
+            .await
+            .map_err(|error| {
+                tracing::warn!(%error, "no connection to the tracker");
+                again(Duration::ZERO)
+            })?;
+        let token = self.token.borrow_and_update().clone();
+        let attached = client.attach(
+            token,
+            &config.device,
+            config.node,
+            config.addresses.clone(),
+        );
+        match attached.await {
+            Ok(attached) => Ok((client, attached)),
+            Err(RequestError::Refused { code, retry_after }) => {
+                client.close();
+                tracing::warn!(%code, "the tracker refused this node");
+                match code {
+                    ErrorCode::UNAUTHENTICATED | ErrorCode::LOGIN | ErrorCode::FORBIDDEN => {
+                        Err(Attempt::LoggedOut(code))
+                    }
+                    _ => Err(again(Duration::from_millis(u64::from(retry_after.0)))),
+                }
+            }
+            Err(error) => {
+                client.close();
+                tracing::warn!(%error, "could not attach to the tracker");
+                Err(again(Duration::ZERO))
+            }
+        }
+    }
+
+    async fn say_down(&self, said: &mut bool) {
+        if !std::mem::replace(said, true) {
+            self.tell(LinkEvent::Down).await;
+        }
+    }
+
+    async fn tell(&self, event: LinkEvent) {
+        // Without a listener the link still serves requests.
+        let _ = self.events.send(event).await;
+    }
+
+    async fn wait(&mut self, not_before: Duration) {
+        let wait = self.backoff.next(&mut rand::rng());
+        tokio::time::sleep(wait.max(not_before)).await;
+    }
+}
