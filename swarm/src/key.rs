@@ -8,6 +8,12 @@ pub struct RenditionKey(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerKey(pub u32);
 
+impl PeerKey {
+    /// This node itself, in the holders of a `Found`: drivers translate it to and from their own
+    /// contact, and give it to no other peer.
+    pub const OURSELVES: Self = Self(u32::MAX);
+}
+
 /// One play of a track, numbered by the driver; each start is a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlayId(pub u64);

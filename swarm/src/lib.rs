@@ -26,13 +26,15 @@
 #![deny(missing_docs)]
 
 pub mod directory;
+pub mod invariants;
 pub mod key;
 pub mod limits;
 pub mod node;
 pub mod registry;
+mod rng;
 pub mod time;
 
 pub use key::{FetchId, PeerKey, PlayId, RenditionKey, UploadId};
-pub use node::{Input, NodeConfig, NodeCore, Output};
+pub use node::{Input, NodeConfig, NodeCore, Output, Snapshot, Stats};
 pub use registry::SwarmRegistry;
 pub use time::{Duration, Instant};

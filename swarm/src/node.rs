@@ -1,43 +1,271 @@
 //! [`NodeCore`]: owns the policies, routes inputs to them, collects their outputs.
+//!
+//! Each input first changes state, then one pass of plans decides what follows and when to look
+//! again. Not here: any single policy; each has its own module.
 
+mod announcer;
+mod availability;
+mod cache_policy;
+mod commands;
 pub mod config;
+mod fetch_events;
+mod hedging;
+mod holdings;
 pub mod input;
+mod neighbors;
+mod origin_policy;
 pub mod output;
+mod overlay;
+mod penalty;
+mod picker;
+mod play_plan;
+mod playback;
+mod prefetch;
+mod ranking;
+mod requests;
+mod search;
+mod serving;
+mod social;
+mod sources;
+pub mod stats;
+mod upload;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use antiphon_protocol::ByteCount;
 
 pub use config::NodeConfig;
 pub use input::Input;
 pub use output::Output;
+pub use stats::{Snapshot, Stats};
 
-use crate::time::Instant;
+use crate::key::RenditionKey;
+use crate::node::announcer::Announcer;
+use crate::node::availability::Availability;
+use crate::node::holdings::Holdings;
+use crate::node::input::{Budget, Expected};
+use crate::node::neighbors::{Contacts, Neighbors};
+use crate::node::origin_policy::OriginPolicy;
+use crate::node::overlay::Overlay;
+use crate::node::penalty::Penalties;
+use crate::node::playback::Playback;
+use crate::node::requests::Requests;
+use crate::node::search::Search;
+use crate::node::stats::{NeighborSnapshot, PlaySnapshot};
+use crate::node::upload::Uploads;
+use crate::rng::SeededRng;
+use crate::time::{Duration, Instant};
+
+/// Shortest time to the next deadline, so that a driver's timer resolution cannot make it spin:
+/// common timers have 1 ms.
+const WAKE_MIN: Duration = Duration::from_millis(1);
 
 /// Every decision of one node.
 #[derive(Debug)]
 pub struct NodeCore {
-    outputs: VecDeque<Output>,
+    pub(crate) config: Arc<NodeConfig>,
+    pub(crate) rng: SeededRng,
+    pub(crate) now: Instant,
+    pub(crate) wake: Option<Instant>,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) holdings: Holdings,
+    pub(crate) playback: Option<Playback>,
+    pub(crate) expected: Vec<Expected>,
+    /// Pinned renditions that are not complete, in the order they were pinned.
+    pub(crate) pins: VecDeque<RenditionKey>,
+    /// Renditions whose holders were told before anything wanted them, newest last.
+    pub(crate) parked: Vec<RenditionKey>,
+    pub(crate) availability: Availability,
+    pub(crate) neighbors: Neighbors,
+    pub(crate) contacts: Contacts,
+    pub(crate) penalties: Penalties,
+    pub(crate) requests: Requests,
+    pub(crate) searches: Vec<Search>,
+    pub(crate) overlay: Overlay,
+    pub(crate) origin: OriginPolicy,
+    pub(crate) uploads: Uploads,
+    pub(crate) announcer: Announcer,
+    pub(crate) budget: Budget,
+    /// The store takes nothing more.
+    pub(crate) disk_full: bool,
+    pub(crate) shut_down: bool,
+    /// Before this, pins take nothing more from the origin.
+    pub(crate) pin_origin_at: Instant,
+    pub(crate) stats: Stats,
 }
 
 impl NodeCore {
-    /// A node that holds nothing and knows nobody.
+    /// A node that holds nothing and knows nobody. Many nodes may share one configuration.
     #[must_use]
-    pub fn new(_config: NodeConfig, _seed: [u8; 32]) -> Self {
+    pub fn new(config: impl Into<Arc<NodeConfig>>, seed: [u8; 32]) -> Self {
+        let config = config.into();
+        let budget = config.budget;
+        let uploads = Uploads::new(budget.upload, budget.uploads && config.peers);
         Self {
+            config,
+            rng: SeededRng::new(seed),
+            now: Instant::START,
+            wake: None,
             outputs: VecDeque::new(),
+            holdings: Holdings::default(),
+            playback: None,
+            expected: Vec::new(),
+            pins: VecDeque::new(),
+            parked: Vec::new(),
+            availability: Availability::default(),
+            neighbors: Neighbors::default(),
+            contacts: Contacts::default(),
+            penalties: Penalties::default(),
+            requests: Requests::default(),
+            searches: Vec::new(),
+            overlay: Overlay::default(),
+            origin: OriginPolicy::default(),
+            uploads,
+            announcer: Announcer::default(),
+            budget,
+            disk_full: false,
+            shut_down: false,
+            pin_origin_at: Instant::START,
+            stats: Stats::default(),
         }
     }
 
     /// Takes one event in. Drain [`NodeCore::poll_output`] afterwards.
-    pub fn handle(&mut self, _now: Instant, _input: Input) {}
+    ///
+    /// # Panics
+    ///
+    /// If `now` is before the `now` of an earlier call.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        assert!(
+            now >= self.now,
+            "the driver's clock went back from {:?} to {now:?}",
+            self.now
+        );
+        self.now = now;
+        match input {
+            Input::Command(command) => self.handle_command(now, command),
+            Input::Neighbor { peer, event } => self.handle_neighbor(now, peer, event),
+            Input::Message { peer, message } => self.handle_message(now, peer, message),
+            Input::SpanAsked {
+                upload,
+                peer,
+                rendition,
+                span,
+                priority,
+                deadline: _,
+            } => {
+                self.handle_span_asked(now, upload, peer, rendition, span, priority);
+            }
+            Input::UploadEnded {
+                upload,
+                sent,
+                complete,
+            } => {
+                self.handle_upload_ended(now, upload, sent, complete);
+            }
+            Input::Fetch { fetch, event } => self.handle_fetch(now, fetch, event),
+            Input::Tracker(event) => self.handle_tracker(now, event),
+            Input::Store(event) => self.handle_store(now, event),
+            Input::Timeout => {}
+        }
+        self.plan(now);
+    }
 
     /// The next effect to carry out, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() && self.outputs.capacity() > 4 {
+            // An idle node keeps no queue.
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// When [`Input::Timeout`] is due, if at all. Ask after draining the outputs.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Whether all of a rendition is held.
+    #[must_use]
+    pub fn is_complete(&self, rendition: RenditionKey) -> bool {
+        self.holdings.is_full(rendition)
+    }
+
+    /// Bytes of audio held.
+    #[must_use]
+    pub const fn held_bytes(&self) -> ByteCount {
+        ByteCount(self.holdings.bytes())
+    }
+
+    /// A picture of the node for status pages.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let now = self.now;
+        let play = self.playback.map(|play| PlaySnapshot {
+            play: play.play,
+            rendition: play.rendition,
+            buffered: self.buffered(now),
+            starved: play.starved,
+            holders: self.availability.of(play.rendition).len(),
+        });
+        let neighbors = self.neighbors.iter().map(|neighbor| NeighborSnapshot {
+            peer: neighbor.peer,
+            rtt: neighbor.rtt(),
+            rate: neighbor.estimate.rate(),
+            measured: !neighbor.estimate.is_unknown(),
+            in_flight: self.requests.to_peer(neighbor.peer),
+        });
+        let in_flight = self.requests.iter();
+        Snapshot {
+            play,
+            neighbors: neighbors.collect(),
+            in_flight: in_flight
+                .map(|r| (r.source, r.rendition, r.span.count()))
+                .collect(),
+            uploads: self.uploads.active().len(),
+            held_bytes: self.held_bytes(),
+            renditions: self.holdings.len(),
+            origin_down: self.origin.is_down(),
+        }
+    }
+
+    /// Decides what follows from the present state, and when to look again.
+    fn plan(&mut self, now: Instant) {
+        self.wake = None;
+        if self.shut_down {
+            return;
+        }
+        self.give_up_silent(now);
+        self.plan_search(now);
+        self.plan_dials(now);
+        self.plan_play(now);
+        self.plan_prefetch(now);
+        self.plan_pins(now);
+        self.plan_news(now);
+        self.plan_cache(now);
+        self.plan_announces(now);
+    }
+
+    fn emit(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    /// Looks again at `at` at the latest.
+    fn wake_at(&mut self, at: Instant) {
+        let at = at.max(self.now + WAKE_MIN);
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    const fn ignore(&mut self) {
+        self.stats.ignored = self.stats.ignored.saturating_add(1);
     }
 }

@@ -1,5 +1,252 @@
-//! What can be tuned in a node, with defaults and their sources.
+//! What can be tuned in a node, with defaults and their sources. A variant of the whole system
+//! is a value of [`NodeConfig`]: the parts are the same, the numbers differ.
+//!
+//! Not here: hard maxima ([`crate::limits`]).
+
+use antiphon_protocol::{BitRate, ByteCount};
+
+use crate::node::input::Budget;
+use crate::time::Duration;
 
 /// Tunables of [`crate::NodeCore`].
-#[derive(Clone, Debug, Default)]
-pub struct NodeConfig {}
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Whether peers are asked, served, dialed and searched at all.
+    pub peers: bool,
+    /// Starting a play.
+    pub start: StartConfig,
+    /// How near a deadline which source is used.
+    pub ladder: LadderConfig,
+    /// How far ahead of the playhead is fetched.
+    pub ahead: AheadConfig,
+    /// Searching and connecting.
+    pub search: SearchConfig,
+    /// Telling others.
+    pub news: NewsConfig,
+    /// Budgets until [`crate::node::input::Command::Budget`] says otherwise.
+    pub budget: Budget,
+}
+
+/// Tunables of a play's first moments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartConfig {
+    /// Chunks asked for first.
+    pub head_chunks: u32,
+    /// How long a play without any known holder waits before it asks the origin. Drivers tell a
+    /// track's holders in the same turn as the play, in either order.
+    pub holders_grace: Duration,
+    /// How long the head waits for a dial to a known holder. A longer wait spares the origin,
+    /// a shorter one starts sooner where the dial fails.
+    pub peer_head_wait: Duration,
+    /// How much later than from the origin the head may be expected from a peer with history.
+    pub peer_favor: Duration,
+    /// A peer without history gets the head only within this round trip.
+    pub near_rtt: Duration,
+    /// Shortest and longest time after which the head is asked of a second source.
+    pub hedge_min: Duration,
+    /// See `hedge_min`.
+    pub hedge_max: Duration,
+    /// While holders are being dialed, the origin is asked only for what is needed within this.
+    pub dial_patience: Duration,
+}
+
+/// Tunables of the deadline ladder: bounds between its rungs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LadderConfig {
+    /// Above it peers only, in the background.
+    pub background: Duration,
+    /// Above it peers, hedged at the peer's own 95th percentile.
+    pub hedge: Duration,
+    /// Above it a second peer at the first stall; below it the origin, and own uploads pause.
+    pub second: Duration,
+    /// Below it all race.
+    pub race: Duration,
+    /// A span has stalled when nothing came for three round trips or this.
+    pub stall_min: Duration,
+    /// A source silent for this long is given up whatever the rung.
+    pub silence_max: Duration,
+    /// Played time a source is given per span.
+    pub span_time: Duration,
+}
+
+/// Tunables of how far ahead of need is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AheadConfig {
+    /// From the origin when no holder is known, at the start of a play.
+    pub origin_min: Duration,
+    /// The same after a while of listening.
+    pub origin_max: Duration,
+    /// From peers, at the start of a play.
+    pub peers_min: Duration,
+    /// After this much listening the rest of the track is fetched from peers.
+    pub whole_after: Duration,
+    /// Buffer of the current play from which on heads of the next are fetched.
+    pub prefetch_from: Duration,
+    /// Remaining time of the current play below which the origin serves a missing next head.
+    pub origin_head_below: Duration,
+    /// Chance in thousandths from which on the rest of an expected rendition is fetched.
+    pub rest_chance_permille: u16,
+    /// Rate at which pinned renditions nobody else holds are taken from the origin.
+    pub pin_origin_rate: BitRate,
+}
+
+/// Tunables of search and dialing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchConfig {
+    /// Connected usable holders wanted for the current play.
+    pub holders_wanted: usize,
+    /// How long a lookup may take before the search counts as fruitless.
+    pub lookup_patience: Duration,
+    /// First time between two lookups of a rendition; doubles up to `lookup_max`.
+    pub lookup_min: Duration,
+    /// See `lookup_min`.
+    pub lookup_max: Duration,
+    /// Time between two overlay searches for a rendition.
+    pub find_interval: Duration,
+    /// A dial that takes longer is counted as failed.
+    pub dial_timeout: Duration,
+    /// First wait after a failed dial; doubles.
+    pub dial_backoff: Duration,
+    /// Neighbors above which new ones are not dialed.
+    pub neighbors_soft: usize,
+    /// Neighbors above which none is accepted.
+    pub neighbors_hard: usize,
+}
+
+/// Tunables of what is told to neighbors and the tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewsConfig {
+    /// Time in which changes are gathered into one announce.
+    pub announce_delay: Duration,
+    /// Units of 256 KiB from which on a partial copy is announced.
+    pub partial_units: u32,
+    /// Shortest time between two `Have` to one neighbor, other than for complete copies.
+    pub have_interval: Duration,
+}
+
+impl NodeConfig {
+    /// The shipped policy.
+    #[must_use]
+    pub const fn antiphon() -> Self {
+        Self {
+            peers: true,
+            start: StartConfig {
+                // 64 KiB are 3.3 s at 160 kbit/s: design, 1-3 s head, in whole chunks.
+                head_chunks: 4,
+                // One driver turn; the resolution of common timers. Guess.
+                holders_grace: Duration::from_millis(1),
+                // Dials in a LAN take 2-5 ms; half of the 30 ms start budget. Guess.
+                peer_head_wait: Duration::from_millis(15),
+                // Below what people notice at a start. Guess.
+                peer_favor: Duration::from_millis(30),
+                // Same city. Guess.
+                near_rtt: Duration::from_millis(20),
+                // Above timer and scheduling noise of loaded machines. Guess.
+                hedge_min: Duration::from_millis(30),
+                // Reliability reference, stall bound.
+                hedge_max: Duration::from_millis(250),
+                // A dial through hole punching takes about 1 s. Guess.
+                dial_patience: Duration::from_millis(1_500),
+            },
+            ladder: LadderConfig {
+                // Reliability reference, section 4: 30, 10, 5 and 1 s, 250 ms.
+                background: Duration::from_secs(30),
+                hedge: Duration::from_secs(10),
+                second: Duration::from_secs(5),
+                race: Duration::from_secs(1),
+                stall_min: Duration::from_millis(250),
+                // Long enough for a congested uplink to recover. Guess.
+                silence_max: Duration::from_secs(8),
+                // The published design kept 2 s outstanding a peer.
+                span_time: Duration::from_millis(1_500),
+            },
+            ahead: AheadConfig {
+                // The published design throttled server data at 15 s.
+                origin_min: Duration::from_secs(15),
+                // Twice that for listeners that stay. Guess.
+                origin_max: Duration::from_secs(30),
+                // Half of all skips come in the first 30 s. Guess from published skip rates.
+                peers_min: Duration::from_secs(30),
+                // Who listened 45 s mostly hears the rest. Guess.
+                whole_after: Duration::from_secs(45),
+                // Between the 10 and 30 s of the published design.
+                prefetch_from: Duration::from_secs(20),
+                // The published design: server prefetch when 10 s remain.
+                origin_head_below: Duration::from_secs(10),
+                // More probable than not. Guess.
+                rest_chance_permille: 500,
+                // Fills a seed of 1,000 tracks in an hour. Guess.
+                pin_origin_rate: BitRate(40_000_000),
+            },
+            search: SearchConfig {
+                // Six candidates make 70 % reachability good enough; four connected. Reference.
+                holders_wanted: 4,
+                // Two slow round trips. Guess.
+                lookup_patience: Duration::from_millis(500),
+                // Guess.
+                lookup_min: Duration::from_secs(5),
+                // Guess.
+                lookup_max: Duration::from_secs(120),
+                // Guess.
+                find_interval: Duration::from_secs(5),
+                // Handshake with three retransmissions. Guess.
+                dial_timeout: Duration::from_secs(5),
+                // Guess; with doubling a dead peer is dialed about ten times a day.
+                dial_backoff: Duration::from_secs(15),
+                neighbors_soft: crate::limits::NEIGHBORS_SOFT,
+                neighbors_hard: crate::limits::NEIGHBORS_HARD,
+            },
+            news: NewsConfig {
+                // A full copy is known to the tracker within about 1 s. Design.
+                announce_delay: Duration::from_millis(800),
+                // 1 MiB, a quarter of a track. Guess.
+                partial_units: 4,
+                // Guess; keeps control traffic far below 1 %.
+                have_interval: Duration::from_secs(1),
+            },
+            budget: Budget {
+                // 10 % of a 100 Mbit/s uplink, until the driver knows better.
+                upload: BitRate(10_000_000),
+                // The largest default of the published design.
+                disk: ByteCount(10_000_000_000),
+                uploads: true,
+            },
+        }
+    }
+
+    /// An ordinary streaming service: no peers at all.
+    #[must_use]
+    pub const fn origin_only() -> Self {
+        let mut config = Self::antiphon();
+        config.peers = false;
+        config.start.holders_grace = Duration::ZERO;
+        config.start.peer_head_wait = Duration::ZERO;
+        config.budget.uploads = false;
+        config
+    }
+
+    /// The published design of 2010, in our parts: 15 s head from the server on every start,
+    /// whole tracks from peers, the server only below 3 s of buffer, prefetch at 30 s.
+    #[must_use]
+    pub const fn spotify_2010() -> Self {
+        let mut config = Self::antiphon();
+        // 15 s at 160 kbit/s.
+        config.start.head_chunks = 18;
+        config.start.holders_grace = Duration::ZERO;
+        config.start.peer_head_wait = Duration::ZERO;
+        // No peer is near enough for a head.
+        config.start.near_rtt = Duration::ZERO;
+        config.start.peer_favor = Duration::ZERO;
+        config.ladder.second = Duration::from_secs(3);
+        config.ahead.origin_max = Duration::from_secs(15);
+        config.ahead.peers_min = Duration::from_secs(3_600);
+        config.ahead.whole_after = Duration::ZERO;
+        config
+    }
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self::antiphon()
+    }
+}

@@ -1,0 +1,204 @@
+//! What the person, the player and the operator want: [`Command`]s.
+
+use antiphon_protocol::ChunkIndex;
+use antiphon_protocol::error_code::ErrorCode;
+
+use crate::key::{PlayId, RenditionKey};
+use crate::limits::{EXPECTED_MAX, PINS_MAX};
+use crate::node::NodeCore;
+use crate::node::input::{Budget, Command, Expected, StoreEvent};
+use crate::node::output::Output;
+use crate::node::playback::Playback;
+use crate::time::Instant;
+
+impl NodeCore {
+    pub(crate) fn handle_command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Restore {
+                rendition,
+                spec,
+                held,
+                idle,
+                pinned,
+            } => {
+                if !self
+                    .holdings
+                    .restore(now, rendition, spec, held, idle, pinned)
+                {
+                    self.ignore();
+                } else if pinned && !self.holdings.is_full(rendition) {
+                    self.want_pinned(rendition);
+                }
+            }
+            Command::Introduce { rendition, spec } => {
+                if !self.holdings.introduce(now, rendition, spec) {
+                    self.ignore();
+                }
+                self.forget_introduced(rendition);
+            }
+            Command::Play {
+                play,
+                rendition,
+                from,
+            } => self.play(now, play, rendition, from),
+            Command::Playhead { chunk, playing } => {
+                if let Some(play) = &mut self.playback {
+                    play.report(now, chunk, playing);
+                }
+            }
+            Command::Seek { to } => {
+                if let Some(play) = &mut self.playback {
+                    play.seek(now, to);
+                }
+            }
+            Command::Stop => {
+                self.playback = None;
+                self.drop_unwanted();
+            }
+            Command::Expect { next } => self.expect(next),
+            Command::Pin { rendition } => self.pin(now, rendition),
+            Command::Unpin { rendition } => {
+                self.holdings.pin(rendition, false);
+                self.pins.retain(|pinned| *pinned != rendition);
+                self.drop_unwanted();
+            }
+            Command::Budget(budget) => self.set_budget(now, budget),
+            Command::Shutdown => self.shut_down(),
+        }
+    }
+
+    pub(crate) fn handle_store(&mut self, now: Instant, event: StoreEvent) {
+        match event {
+            StoreEvent::Lost { rendition, span } => {
+                if !self.holdings.lose(rendition, span) {
+                    return self.ignore();
+                }
+                let pinned = self.holdings.partial(rendition).is_some_and(|p| p.pinned);
+                if pinned {
+                    self.want_pinned(rendition);
+                }
+                self.changed(now, rendition);
+            }
+            StoreEvent::Full => self.disk_full = true,
+            StoreEvent::Writable => self.disk_full = false,
+            // It counted as gone from the moment its eviction was decided.
+            StoreEvent::Evicted { .. } => {}
+        }
+    }
+
+    fn play(&mut self, now: Instant, play: PlayId, rendition: RenditionKey, from: ChunkIndex) {
+        let Some(spec) = self.holdings.spec(rendition) else {
+            return self.ignore();
+        };
+        self.holdings.touch(now, rendition);
+        self.playback = Some(Playback::new(now, play, rendition, from, spec.bit_rate));
+        self.drop_unwanted();
+    }
+
+    fn expect(&mut self, mut next: Vec<Expected>) {
+        next.truncate(EXPECTED_MAX);
+        next.retain(|expected| self.holdings.spec(expected.rendition).is_some());
+        next.shrink_to_fit();
+        self.expected = next;
+        self.drop_unwanted();
+    }
+
+    fn pin(&mut self, now: Instant, rendition: RenditionKey) {
+        if !self.holdings.pin(rendition, true) {
+            return self.ignore();
+        }
+        self.holdings.touch(now, rendition);
+        if !self.holdings.is_full(rendition) {
+            self.want_pinned(rendition);
+        }
+    }
+
+    fn want_pinned(&mut self, rendition: RenditionKey) {
+        if self.pins.contains(&rendition) {
+            return;
+        }
+        if self.pins.len() >= PINS_MAX {
+            return self.ignore();
+        }
+        self.pins.push_back(rendition);
+    }
+
+    fn set_budget(&mut self, now: Instant, budget: Budget) {
+        let before = self.uploads.allowed();
+        self.budget = budget;
+        let allowed = budget.uploads && self.config.peers;
+        self.uploads.set_budget(now, budget.upload, allowed);
+        if !self.uploads.allowed() {
+            for upload in self.uploads.end(|_| true) {
+                let code = ErrorCode::UPLOADS_PAUSED;
+                self.emit(Output::EndUpload { upload, code });
+            }
+        }
+        if before != self.uploads.allowed() {
+            self.announcer.everything_changed(now);
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.shut_down = true;
+        let requests: Vec<_> = self.requests.iter().map(|request| request.id).collect();
+        for id in requests {
+            self.cancel(id);
+        }
+        for upload in self.uploads.end(|_| true) {
+            let code = ErrorCode::GOING_AWAY;
+            self.emit(Output::EndUpload { upload, code });
+        }
+        let peers: Vec<_> = self
+            .neighbors
+            .iter()
+            .map(|neighbor| neighbor.peer)
+            .collect();
+        for peer in peers {
+            self.neighbors.remove(peer);
+            self.emit(Output::Close {
+                peer,
+                code: ErrorCode::GOING_AWAY,
+            });
+        }
+        self.playback = None;
+        self.expected = Vec::new();
+    }
+
+    /// Whether something may be fetched of it.
+    pub(crate) fn wants(&self, rendition: RenditionKey) -> bool {
+        self.playback
+            .is_some_and(|play| play.rendition == rendition)
+            || self
+                .expected
+                .iter()
+                .any(|expected| expected.rendition == rendition)
+            || self.active_pins().any(|pinned| pinned == rendition)
+    }
+
+    /// After a change of mind: ends requests and forgets claims nothing wants any more.
+    fn drop_unwanted(&mut self) {
+        let unwanted = self
+            .requests
+            .iter()
+            .filter(|request| !self.wants(request.rendition));
+        let unwanted: Vec<_> = unwanted.map(|request| request.id).collect();
+        for id in unwanted {
+            self.cancel(id);
+        }
+        let mut availability = core::mem::take(&mut self.availability);
+        availability.keep_only(|key| self.wants(key) || self.parked.contains(&key));
+        self.availability = availability;
+        let mut searches = core::mem::take(&mut self.searches);
+        searches.retain(|search| self.wants(search.rendition));
+        self.searches = searches;
+    }
+
+    fn forget_introduced(&mut self, newest: RenditionKey) {
+        let mut holdings = core::mem::take(&mut self.holdings);
+        holdings.forget_introduced(|key| {
+            key == newest || self.wants(key) || self.requests.iter().any(|r| r.rendition == key)
+        });
+        self.holdings = holdings;
+    }
+}

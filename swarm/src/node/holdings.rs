@@ -1,0 +1,448 @@
+//! What this node has: complete renditions in 12 bytes each, incomplete ones with a bit a chunk.
+//!
+//! Not here: what peers have ([`crate::node::availability`]), what to evict
+//! ([`crate::node::cache_policy`]).
+
+use antiphon_protocol::peer::{EXTENT_BYTES_MAX, EXTENT_UNIT_CHUNKS, Extent};
+use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, ChunkSet, Geometry, Span};
+
+use crate::key::RenditionKey;
+use crate::limits::{HELD_MAX, INTRODUCED_MAX};
+use crate::node::input::RenditionSpec;
+use crate::time::{Duration, Instant};
+
+/// A moment of use in ticks of 4 s, biased so that use before the start of time fits: 24 bits
+/// reach a year both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct UsedAt(u32);
+
+impl UsedAt {
+    const TICK_MICROS: u64 = 4_000_000;
+    const BIAS: u64 = 1 << 23;
+    const MAX: u64 = (1 << 24) - 1;
+
+    pub(crate) fn new(now: Instant, idle: Duration) -> Self {
+        let now = now.as_micros() / Self::TICK_MICROS + Self::BIAS;
+        let idle = idle.as_micros() / Self::TICK_MICROS;
+        Self(now.saturating_sub(idle).min(Self::MAX) as u32)
+    }
+}
+
+/// A complete rendition. `tail` packs the moment of use (24 bits), a coarse rate (6 bits of
+/// 16 kbit/s), and whether it is pinned.
+#[derive(Clone, Copy, Debug)]
+struct Full {
+    key: RenditionKey,
+    bytes: u32,
+    tail: u32,
+}
+
+const RATE_STEP: u32 = 16_000;
+
+impl Full {
+    fn new(key: RenditionKey, spec: RenditionSpec, used: UsedAt, pinned: bool) -> Self {
+        let rate = spec.bit_rate.0.div_ceil(RATE_STEP).clamp(1, 63);
+        Self {
+            key,
+            bytes: u32::try_from(spec.geometry.size().0).unwrap_or(u32::MAX),
+            tail: used.0 << 8 | rate << 2 | u32::from(pinned),
+        }
+    }
+
+    fn spec(self) -> RenditionSpec {
+        RenditionSpec {
+            geometry: Geometry::new(ByteCount(u64::from(self.bytes)))
+                .expect("made from a legal geometry"),
+            bit_rate: BitRate((self.tail >> 2 & 63) * RATE_STEP),
+        }
+    }
+
+    const fn used(self) -> UsedAt {
+        UsedAt(self.tail >> 8)
+    }
+
+    const fn pinned(self) -> bool {
+        self.tail & 1 == 1
+    }
+}
+
+/// A rendition that is known but not complete.
+#[derive(Clone, Debug)]
+pub(crate) struct Partial {
+    pub(crate) key: RenditionKey,
+    pub(crate) pinned: bool,
+    /// Whether the tracker was told that some of it is here.
+    pub(crate) announced: bool,
+    used: UsedAt,
+    pub(crate) spec: RenditionSpec,
+    pub(crate) held: ChunkSet,
+}
+
+/// What adding chunks changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Added {
+    pub(crate) new: u64,
+    pub(crate) known: u64,
+    pub(crate) completed: bool,
+}
+
+/// Everything this node has or was told of.
+#[derive(Debug, Default)]
+pub(crate) struct Holdings {
+    full: Vec<Full>,
+    partial: Vec<Partial>,
+    bytes: u64,
+}
+
+impl Holdings {
+    /// Makes a rendition known. False if there is no room for it.
+    pub(crate) fn introduce(
+        &mut self,
+        now: Instant,
+        key: RenditionKey,
+        spec: RenditionSpec,
+    ) -> bool {
+        if self.full_at(key).is_ok() {
+            return true;
+        }
+        match self.partial_at(key) {
+            Ok(at) => {
+                let known = &mut self.partial[at];
+                if known.spec.geometry == spec.geometry {
+                    known.spec = spec;
+                }
+                known.used = UsedAt::new(now, Duration::ZERO);
+            }
+            Err(at) => self.partial.insert(
+                at,
+                Partial {
+                    key,
+                    pinned: false,
+                    announced: false,
+                    used: UsedAt::new(now, Duration::ZERO),
+                    spec,
+                    held: ChunkSet::empty(spec.geometry),
+                },
+            ),
+        }
+        true
+    }
+
+    /// Forgets renditions of which nothing is held, unused longest first, down to the limit.
+    /// `keep` says which must stay.
+    pub(crate) fn forget_introduced(&mut self, keep: impl Fn(RenditionKey) -> bool) {
+        if self.partial.len() <= INTRODUCED_MAX {
+            return;
+        }
+        let empty = |p: &Partial| p.held.is_empty() && !p.pinned && !keep(p.key);
+        let mut over = self
+            .partial
+            .iter()
+            .filter(|p| p.held.is_empty())
+            .count()
+            .saturating_sub(INTRODUCED_MAX);
+        while over > 0 {
+            let oldest = self
+                .partial
+                .iter()
+                .enumerate()
+                .filter(|(_, p)| empty(p))
+                .min_by_key(|(_, p)| (p.used, p.key))
+                .map(|(at, _)| at);
+            let Some(at) = oldest else { return };
+            self.partial.remove(at);
+            over -= 1;
+        }
+    }
+
+    /// Adds a rendition found in the store at start. False if it was known or there is no room.
+    pub(crate) fn restore(
+        &mut self,
+        now: Instant,
+        key: RenditionKey,
+        spec: RenditionSpec,
+        held: ChunkSet,
+        idle: Duration,
+        pinned: bool,
+    ) -> bool {
+        let chunks = spec.geometry.chunk_count();
+        if self.len() >= HELD_MAX || self.full_at(key).is_ok() || held.chunk_count() != chunks {
+            return false;
+        }
+        let used = UsedAt::new(now, idle);
+        let known = self.partial_at(key);
+        if known.is_ok_and(|at| !self.partial[at].held.is_empty()) {
+            return false;
+        }
+        self.bytes += held_bytes(spec.geometry, &held);
+        if let Ok(at) = known {
+            self.partial.remove(at);
+        }
+        if held.is_full() {
+            let at = self.full_at(key).unwrap_or_else(|at| at);
+            self.full.insert(at, Full::new(key, spec, used, pinned));
+        } else {
+            let at = self.partial_at(key).unwrap_or_else(|at| at);
+            let announced = false;
+            self.partial.insert(
+                at,
+                Partial {
+                    key,
+                    pinned,
+                    announced,
+                    used,
+                    spec,
+                    held,
+                },
+            );
+        }
+        true
+    }
+
+    /// Adds verified chunks of a known rendition.
+    pub(crate) fn add(&mut self, key: RenditionKey, from: u32, until: u32) -> Added {
+        let mut added = Added::default();
+        let Ok(at) = self.partial_at(key) else {
+            if let Some(spec) = self.spec(key) {
+                added.known = range_bytes(spec.geometry, from, until);
+            }
+            return added;
+        };
+        let partial = &mut self.partial[at];
+        let geometry = partial.spec.geometry;
+        for chunk in (from..until.min(geometry.chunk_count())).map(ChunkIndex) {
+            let bytes = geometry.chunk_bytes(chunk) as u64;
+            if partial.held.insert(chunk) {
+                added.new += bytes;
+            } else {
+                added.known += bytes;
+            }
+        }
+        self.bytes += added.new;
+        if partial.held.is_full() {
+            added.completed = true;
+            let done = self.partial.remove(at);
+            let entry = Full::new(key, done.spec, done.used, done.pinned);
+            let at = self.full_at(key).unwrap_or_else(|at| at);
+            self.full.insert(at, entry);
+        }
+        added
+    }
+
+    /// Chunks turned out gone. True if the rendition is known.
+    pub(crate) fn lose(&mut self, key: RenditionKey, span: Span) -> bool {
+        if let Ok(at) = self.full_at(key) {
+            let full = self.full.remove(at);
+            let spec = full.spec();
+            let at = self.partial_at(key).unwrap_or_else(|at| at);
+            self.partial.insert(
+                at,
+                Partial {
+                    key,
+                    pinned: full.pinned(),
+                    announced: false,
+                    used: full.used(),
+                    spec,
+                    held: ChunkSet::full(spec.geometry),
+                },
+            );
+        }
+        let Ok(at) = self.partial_at(key) else {
+            return false;
+        };
+        let partial = &mut self.partial[at];
+        for chunk in span.chunks() {
+            if partial.held.remove(chunk) {
+                self.bytes -= partial.spec.geometry.chunk_bytes(chunk) as u64;
+            }
+        }
+        true
+    }
+
+    /// Drops a rendition and everything known of it.
+    pub(crate) fn remove(&mut self, key: RenditionKey) {
+        if let Ok(at) = self.full_at(key) {
+            self.bytes -= u64::from(self.full.remove(at).bytes);
+        } else if let Ok(at) = self.partial_at(key) {
+            let partial = self.partial.remove(at);
+            self.bytes -= held_bytes(partial.spec.geometry, &partial.held);
+        }
+    }
+
+    /// Marks a rendition as used now.
+    pub(crate) fn touch(&mut self, now: Instant, key: RenditionKey) {
+        let used = UsedAt::new(now, Duration::ZERO);
+        if let Ok(at) = self.full_at(key) {
+            let full = &mut self.full[at];
+            full.tail = full.tail & 0xff | used.0 << 8;
+        } else if let Ok(at) = self.partial_at(key) {
+            self.partial[at].used = used;
+        }
+    }
+
+    /// Pins or unpins. False if the rendition is unknown.
+    pub(crate) fn pin(&mut self, key: RenditionKey, pinned: bool) -> bool {
+        if let Ok(at) = self.full_at(key) {
+            let full = &mut self.full[at];
+            full.tail = full.tail & !1 | u32::from(pinned);
+        } else if let Ok(at) = self.partial_at(key) {
+            self.partial[at].pinned = pinned;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    pub(crate) fn set_announced(&mut self, key: RenditionKey) {
+        if let Ok(at) = self.partial_at(key) {
+            self.partial[at].announced = true;
+        }
+    }
+
+    pub(crate) fn spec(&self, key: RenditionKey) -> Option<RenditionSpec> {
+        match self.full_at(key) {
+            Ok(at) => Some(self.full[at].spec()),
+            Err(_) => self.partial(key).map(|partial| partial.spec),
+        }
+    }
+
+    pub(crate) fn is_full(&self, key: RenditionKey) -> bool {
+        self.full_at(key).is_ok()
+    }
+
+    pub(crate) fn partial(&self, key: RenditionKey) -> Option<&Partial> {
+        self.partial_at(key).ok().map(|at| &self.partial[at])
+    }
+
+    /// Whether all of `span` is here.
+    pub(crate) fn has_span(&self, key: RenditionKey, span: Span) -> bool {
+        match self.full_at(key) {
+            Ok(at) => self.full[at].spec().geometry.contains(span),
+            Err(_) => self
+                .partial(key)
+                .is_some_and(|p| p.held.contains_span(span)),
+        }
+    }
+
+    /// What can be served of it, in the words of the wire.
+    pub(crate) fn extent(&self, key: RenditionKey) -> Extent {
+        if self.is_full(key) {
+            return Extent::Full;
+        }
+        match self.partial(key).map(|partial| unit_map(&partial.held)) {
+            Some(units) if !units.is_empty() => Extent::Partial(units),
+            _ => Extent::Gone,
+        }
+    }
+
+    /// Units of a partial rendition that are complete.
+    pub(crate) fn units(&self, key: RenditionKey) -> u32 {
+        match self.partial(key) {
+            Some(p) if p.held.len() >= EXTENT_UNIT_CHUNKS => {
+                unit_map(&p.held).iter().map(|byte| byte.count_ones()).sum()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Bytes held.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Renditions of which something is held or known.
+    pub(crate) fn len(&self) -> usize {
+        self.full.len() + self.partial.len()
+    }
+
+    /// Complete renditions, in key order.
+    pub(crate) fn full_keys(&self) -> impl Iterator<Item = RenditionKey> + '_ {
+        self.full.iter().map(|full| full.key)
+    }
+
+    /// Incomplete renditions, in key order.
+    pub(crate) fn partials(&self) -> impl Iterator<Item = &Partial> + '_ {
+        self.partial.iter()
+    }
+
+    /// What may be evicted with its time of use: everything held that is not pinned.
+    pub(crate) fn evictable(&self) -> impl Iterator<Item = (UsedAt, RenditionKey)> + '_ {
+        let full = self.full.iter().filter(|full| !full.pinned());
+        let partial = self.partial.iter();
+        let partial = partial.filter(|partial| !partial.pinned && !partial.held.is_empty());
+        full.map(|full| (full.used(), full.key))
+            .chain(partial.map(|partial| (partial.used, partial.key)))
+    }
+
+    /// What is wrong with the tables, if anything.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let sorted = self.full.is_sorted_by(|a, b| a.key < b.key)
+            && self.partial.is_sorted_by(|a, b| a.key < b.key);
+        let bytes: u64 = self
+            .full
+            .iter()
+            .map(|full| u64::from(full.bytes))
+            .sum::<u64>()
+            + self
+                .partial
+                .iter()
+                .map(|p| held_bytes(p.spec.geometry, &p.held))
+                .sum::<u64>();
+        if !sorted {
+            return Err("holdings are out of order".to_owned());
+        }
+        if bytes != self.bytes {
+            return Err(format!("{bytes} bytes are held, {} accounted", self.bytes));
+        }
+        if let Some(p) = self
+            .partial
+            .iter()
+            .find(|p| p.held.is_full() || self.is_full(p.key))
+        {
+            return Err(format!("{:?} is complete and listed as incomplete", p.key));
+        }
+        Ok(())
+    }
+
+    fn full_at(&self, key: RenditionKey) -> Result<usize, usize> {
+        self.full.binary_search_by_key(&key, |full| full.key)
+    }
+
+    fn partial_at(&self, key: RenditionKey) -> Result<usize, usize> {
+        self.partial
+            .binary_search_by_key(&key, |partial| partial.key)
+    }
+}
+
+fn range_bytes(geometry: Geometry, from: u32, until: u32) -> u64 {
+    let start = ChunkIndex(from).byte_offset().min(geometry.size().0);
+    let end = ChunkIndex(until).byte_offset().min(geometry.size().0);
+    end.saturating_sub(start)
+}
+
+fn held_bytes(geometry: Geometry, held: &ChunkSet) -> u64 {
+    let last = ChunkIndex(geometry.chunk_count() - 1);
+    let missing = antiphon_protocol::CHUNK_BYTES - geometry.chunk_bytes(last) as u64;
+    let whole = u64::from(held.len()) * antiphon_protocol::CHUNK_BYTES;
+    whole - if held.contains(last) { missing } else { 0 }
+}
+
+/// One bit a unit of chunks that are all held; no trailing zero bytes.
+fn unit_map(held: &ChunkSet) -> Vec<u8> {
+    let units = held.chunk_count().div_ceil(EXTENT_UNIT_CHUNKS);
+    let mut map = Vec::new();
+    let mut unit = 0;
+    while unit < units.min(EXTENT_BYTES_MAX as u32 * 8) {
+        let first = unit * EXTENT_UNIT_CHUNKS;
+        let end = (first + EXTENT_UNIT_CHUNKS).min(held.chunk_count());
+        if held.present_until(ChunkIndex(first)).0 >= end {
+            let byte = unit as usize / 8;
+            map.resize(map.len().max(byte + 1), 0);
+            if let Some(byte) = map.get_mut(byte) {
+                *byte |= 1 << (unit % 8);
+            }
+        }
+        unit += 1;
+    }
+    map
+}

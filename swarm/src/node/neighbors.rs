@@ -1,0 +1,303 @@
+//! Connected peers and what dialing others led to.
+//!
+//! Not here: what they hold ([`crate::node::availability`]), penalties.
+
+use crate::key::{PeerKey, RenditionKey};
+use crate::limits::{CONTACTS_MAX, HOLDINGS_PER_MESSAGE_MAX, NEIGHBORS_HARD};
+use crate::node::ranking::Estimate;
+use crate::time::{Duration, Instant};
+
+/// A connected peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Neighbor {
+    pub(crate) peer: PeerKey,
+    pub(crate) estimate: Estimate,
+    rtt_micros: u32,
+    /// Spans it serves us at once, already bounded.
+    pub(crate) spans_max: u8,
+    pub(crate) uploads: bool,
+    pub(crate) outbound: bool,
+    /// Requests it let stall or declined in a row.
+    pub(crate) failures: u8,
+    /// Not asked for anything before this.
+    pub(crate) retry_at: Instant,
+    pub(crate) since: Instant,
+    /// KiB exchanged, halved every ten minutes: the published counters in one.
+    pub(crate) useful_kib: u32,
+    useful_epoch: u32,
+    /// Hash of the interest we told it, to say it once.
+    pub(crate) interest_told: u32,
+    /// When it may be sent a `Have` again.
+    pub(crate) have_at: Instant,
+    /// Searches it sent in the current second.
+    pub(crate) finds: u8,
+    pub(crate) finds_second: u32,
+    /// What it wants to hear of, and how much of it it was told: units, or [`TOLD_FULL`].
+    pub(crate) interests: Vec<(RenditionKey, u16)>,
+}
+
+/// Units told of a rendition that was told to be complete.
+pub(crate) const TOLD_FULL: u16 = u16::MAX;
+
+/// How long a usefulness half-life lasts: the published 10-minute window.
+const USEFUL_HALF_LIFE_MICROS: u64 = 600_000_000;
+
+impl Neighbor {
+    pub(crate) fn new(now: Instant, peer: PeerKey, outbound: bool, rtt: Duration) -> Self {
+        let mut neighbor = Self {
+            peer,
+            estimate: Estimate::default(),
+            rtt_micros: 0,
+            spans_max: 1,
+            uploads: false,
+            outbound,
+            failures: 0,
+            retry_at: Instant::START,
+            since: now,
+            useful_kib: 0,
+            useful_epoch: useful_epoch(now),
+            interest_told: 0,
+            have_at: Instant::START,
+            finds: 0,
+            finds_second: 0,
+            interests: Vec::new(),
+        };
+        neighbor.set_rtt(rtt);
+        neighbor
+    }
+
+    pub(crate) const fn rtt(&self) -> Duration {
+        Duration::from_micros(self.rtt_micros as u64)
+    }
+
+    pub(crate) fn set_rtt(&mut self, rtt: Duration) {
+        self.rtt_micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+    }
+
+    /// Folds in a later measurement as TCP does.
+    pub(crate) fn measured_rtt(&mut self, rtt: Duration) {
+        let sample = rtt.as_micros().min(u64::from(u32::MAX));
+        let mean = u64::from(self.rtt_micros) * 7 / 8 + sample / 8;
+        self.rtt_micros = u32::try_from(mean).unwrap_or(u32::MAX);
+    }
+
+    /// Bytes went either way.
+    pub(crate) fn used(&mut self, now: Instant, bytes: u64) {
+        self.age(now);
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
+        self.useful_kib = self.useful_kib.saturating_add(kib);
+    }
+
+    pub(crate) fn age(&mut self, now: Instant) {
+        let epoch = useful_epoch(now);
+        let halvings = epoch.saturating_sub(self.useful_epoch).min(31);
+        self.useful_kib >>= halvings;
+        self.useful_epoch = epoch;
+    }
+
+    /// It failed us: wait longer each time.
+    pub(crate) fn back_off(&mut self, now: Instant, at_least: Duration) {
+        self.failures = self.failures.saturating_add(1);
+        let doubled = Duration::from_millis(250).saturating_mul(1 << self.failures.min(7));
+        self.retry_at = self.retry_at.max(now + doubled.max(at_least));
+    }
+
+    pub(crate) fn set_interests(&mut self, renditions: Vec<RenditionKey>) {
+        let before = core::mem::take(&mut self.interests);
+        let told = |key: &RenditionKey| before.iter().find(|(known, _)| known == key);
+        self.interests = renditions
+            .into_iter()
+            .take(HOLDINGS_PER_MESSAGE_MAX)
+            .map(|key| (key, told(&key).map_or(0, |(_, told)| *told)))
+            .collect();
+        self.interests.sort_unstable();
+        self.interests.dedup_by_key(|(key, _)| *key);
+    }
+}
+
+fn useful_epoch(now: Instant) -> u32 {
+    u32::try_from(now.as_micros() / USEFUL_HALF_LIFE_MICROS).unwrap_or(u32::MAX)
+}
+
+/// All connected peers, by key.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbors {
+    list: Vec<Neighbor>,
+}
+
+impl Neighbors {
+    /// Adds one; replaces what was known of an earlier connection. False when full.
+    pub(crate) fn insert(&mut self, neighbor: Neighbor) -> bool {
+        match self.at(neighbor.peer) {
+            Ok(at) => self.list[at] = neighbor,
+            Err(_) if self.list.len() >= NEIGHBORS_HARD => return false,
+            Err(at) => self.list.insert(at, neighbor),
+        }
+        true
+    }
+
+    pub(crate) fn remove(&mut self, peer: PeerKey) -> bool {
+        let found = self.at(peer);
+        if let Ok(at) = found {
+            self.list.remove(at);
+        }
+        found.is_ok()
+    }
+
+    pub(crate) fn by_key(&self, peer: PeerKey) -> Option<&Neighbor> {
+        self.at(peer).ok().map(|at| &self.list[at])
+    }
+
+    pub(crate) fn by_key_mut(&mut self, peer: PeerKey) -> Option<&mut Neighbor> {
+        self.at(peer).ok().map(|at| &mut self.list[at])
+    }
+
+    pub(crate) fn iter(&self) -> core::slice::Iter<'_, Neighbor> {
+        self.list.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Neighbor> {
+        self.list.iter_mut()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.list.len() > NEIGHBORS_HARD || !self.list.is_sorted_by(|a, b| a.peer < b.peer) {
+            return Err("neighbors are out of bounds or order".to_owned());
+        }
+        Ok(())
+    }
+
+    fn at(&self, peer: PeerKey) -> Result<usize, usize> {
+        self.list
+            .binary_search_by_key(&peer, |neighbor| neighbor.peer)
+    }
+}
+
+/// A peer that is not connected and was dialed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Contact {
+    pub(crate) peer: PeerKey,
+    pub(crate) fails: u8,
+    pub(crate) dialing: bool,
+    /// While dialing: since when. Otherwise: not dialed before this.
+    pub(crate) at: Instant,
+}
+
+/// What dialing led to, by key.
+#[derive(Debug, Default)]
+pub(crate) struct Contacts {
+    list: Vec<Contact>,
+}
+
+impl Contacts {
+    pub(crate) fn may_dial(&self, now: Instant, peer: PeerKey) -> bool {
+        self.at(peer)
+            .map_or(true, |at| !self.list[at].dialing && self.list[at].at <= now)
+    }
+
+    /// Since when it is being dialed.
+    pub(crate) fn dialing_since(&self, peer: PeerKey) -> Option<Instant> {
+        let contact = self.list[self.at(peer).ok()?];
+        contact.dialing.then_some(contact.at)
+    }
+
+    /// When a failed peer may be dialed again.
+    pub(crate) fn retry_at(&self, peer: PeerKey) -> Option<Instant> {
+        let contact = self.list[self.at(peer).ok()?];
+        (!contact.dialing).then_some(contact.at)
+    }
+
+    /// Notes a dial. False when there is no room.
+    pub(crate) fn dial(&mut self, now: Instant, peer: PeerKey) -> bool {
+        match self.at(peer) {
+            Ok(at) => {
+                self.list[at].dialing = true;
+                self.list[at].at = now;
+            }
+            Err(_) => {
+                if self.list.len() >= CONTACTS_MAX && !self.forget_one() {
+                    return false;
+                }
+                let at = self.at(peer).unwrap_or_else(|at| at);
+                self.list.insert(
+                    at,
+                    Contact {
+                        peer,
+                        fails: 0,
+                        dialing: true,
+                        at: now,
+                    },
+                );
+            }
+        }
+        true
+    }
+
+    /// Not dialed for a while: the dial failed, or the connection ended badly.
+    pub(crate) fn failed(&mut self, now: Instant, peer: PeerKey, backoff: Duration) {
+        let at = match self.at(peer) {
+            Ok(at) => at,
+            Err(_) => {
+                if self.list.len() >= CONTACTS_MAX && !self.forget_one() {
+                    return;
+                }
+                let at = self.at(peer).unwrap_or_else(|at| at);
+                self.list.insert(
+                    at,
+                    Contact {
+                        peer,
+                        fails: 0,
+                        dialing: false,
+                        at: now,
+                    },
+                );
+                at
+            }
+        };
+        let contact = &mut self.list[at];
+        contact.dialing = false;
+        contact.fails = contact.fails.saturating_add(1);
+        contact.at = now + backoff.saturating_mul(1 << (contact.fails - 1).min(9));
+    }
+
+    pub(crate) fn connected(&mut self, peer: PeerKey) {
+        if let Ok(at) = self.at(peer) {
+            self.list.remove(at);
+        }
+    }
+
+    /// Dials under way.
+    pub(crate) fn dialing(&self) -> impl Iterator<Item = &Contact> {
+        self.list.iter().filter(|contact| contact.dialing)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.list.len() > CONTACTS_MAX || !self.list.is_sorted_by(|a, b| a.peer < b.peer) {
+            return Err("contacts are out of bounds or order".to_owned());
+        }
+        Ok(())
+    }
+
+    fn forget_one(&mut self) -> bool {
+        let idle = self
+            .list
+            .iter()
+            .enumerate()
+            .filter(|(_, contact)| !contact.dialing);
+        let oldest = idle.min_by_key(|(_, contact)| (contact.at, contact.peer));
+        let Some(at) = oldest.map(|(at, _)| at) else {
+            return false;
+        };
+        self.list.remove(at);
+        true
+    }
+
+    fn at(&self, peer: PeerKey) -> Result<usize, usize> {
+        self.list
+            .binary_search_by_key(&peer, |contact| contact.peer)
+    }
+}

@@ -1,0 +1,160 @@
+//! Which way to the origin is used: a circuit breaker for each route.
+//!
+//! Not here: when the origin is used at all.
+
+use crate::node::output::OriginRoute;
+use crate::node::ranking::Estimate;
+use crate::time::{Duration, Instant};
+
+/// First time a failed route is left alone; doubles. Below the 2 s in which a play must start or
+/// give up. Guess.
+const BACKOFF_MIN: Duration = Duration::from_millis(250);
+
+/// Longest time: how late a healed origin is noticed. Guess.
+const BACKOFF_MAX: Duration = Duration::from_secs(15);
+
+#[derive(Clone, Copy, Debug)]
+struct Breaker {
+    fails: u8,
+    closed_until: Instant,
+    /// One request probes a route that had failed; others wait for its result.
+    probing: bool,
+}
+
+/// State of both routes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OriginPolicy {
+    quic: Breaker,
+    http: Breaker,
+    pub(crate) estimate: Estimate,
+}
+
+impl Default for OriginPolicy {
+    fn default() -> Self {
+        let fresh = Breaker {
+            fails: 0,
+            closed_until: Instant::START,
+            probing: false,
+        };
+        Self {
+            quic: fresh,
+            http: fresh,
+            estimate: Estimate::default(),
+        }
+    }
+}
+
+impl OriginPolicy {
+    /// The route to use now, other than `except`.
+    pub(crate) fn route(&self, now: Instant, except: Option<OriginRoute>) -> Option<OriginRoute> {
+        let usable = |route: &OriginRoute| {
+            let breaker = self.breaker(*route);
+            Some(*route) != except
+                && breaker.closed_until <= now
+                && !(breaker.fails > 0 && breaker.probing)
+        };
+        let mut routes = [OriginRoute::Quic, OriginRoute::Http]
+            .into_iter()
+            .filter(usable);
+        let first = routes.next()?;
+        // A route in good standing before one that is only being probed.
+        let healthy = |route: &OriginRoute| self.breaker(*route).fails == 0;
+        if healthy(&first) {
+            return Some(first);
+        }
+        Some(routes.find(healthy).unwrap_or(first))
+    }
+
+    /// A request goes out.
+    pub(crate) fn sent(&mut self, route: OriginRoute) {
+        self.breaker_mut(route).probing = true;
+    }
+
+    /// Verified bytes came.
+    pub(crate) fn worked(&mut self, route: OriginRoute) {
+        *self.breaker_mut(route) = Breaker {
+            fails: 0,
+            closed_until: Instant::START,
+            probing: false,
+        };
+    }
+
+    /// A request was given up without verdict.
+    pub(crate) fn ended(&mut self, route: OriginRoute) {
+        self.breaker_mut(route).probing = false;
+    }
+
+    /// It failed, refused or went silent.
+    pub(crate) fn failed(&mut self, now: Instant, route: OriginRoute, at_least: Duration) {
+        let breaker = self.breaker_mut(route);
+        breaker.probing = false;
+        breaker.fails = breaker.fails.saturating_add(1);
+        let wait = BACKOFF_MIN.saturating_mul(1 << (breaker.fails - 1).min(10));
+        let wait = wait.min(BACKOFF_MAX).max(at_least);
+        breaker.closed_until = breaker.closed_until.max(now + wait);
+    }
+
+    /// Whether both routes failed when last tried.
+    pub(crate) const fn is_down(&self) -> bool {
+        self.quic.fails > 0 && self.http.fails > 0
+    }
+
+    /// When a route opens again, if both are closed by time.
+    pub(crate) fn opens_at(&self) -> Instant {
+        self.quic.closed_until.min(self.http.closed_until)
+    }
+
+    const fn breaker(&self, route: OriginRoute) -> &Breaker {
+        match route {
+            OriginRoute::Quic => &self.quic,
+            OriginRoute::Http => &self.http,
+        }
+    }
+
+    const fn breaker_mut(&mut self, route: OriginRoute) -> &mut Breaker {
+        match route {
+            OriginRoute::Quic => &mut self.quic,
+            OriginRoute::Http => &mut self.http,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_route_gives_way_to_the_other_and_is_probed_later() {
+        let mut policy = OriginPolicy::default();
+        let t0 = Instant::START;
+        assert_eq!(policy.route(t0, None), Some(OriginRoute::Quic));
+        policy.failed(t0, OriginRoute::Quic, Duration::ZERO);
+        assert_eq!(policy.route(t0, None), Some(OriginRoute::Http));
+        policy.failed(t0, OriginRoute::Http, Duration::ZERO);
+        assert_eq!(policy.route(t0, None), None);
+        assert!(policy.is_down());
+        let later = policy.opens_at();
+        assert_eq!(policy.route(later, None), Some(OriginRoute::Quic));
+        policy.sent(OriginRoute::Quic);
+        assert_eq!(
+            policy.route(later, None),
+            Some(OriginRoute::Http),
+            "one probe a route"
+        );
+        policy.worked(OriginRoute::Quic);
+        assert_eq!(policy.route(later, None), Some(OriginRoute::Quic));
+        assert!(!policy.is_down());
+    }
+
+    #[test]
+    fn backoff_grows_to_its_limit() {
+        let mut policy = OriginPolicy::default();
+        for _ in 0..300 {
+            policy.failed(Instant::START, OriginRoute::Http, Duration::ZERO);
+        }
+        policy.failed(Instant::START, OriginRoute::Quic, Duration::ZERO);
+        let (quic, http) = (policy.quic.closed_until, policy.http.closed_until);
+        assert_eq!(quic.since(Instant::START), BACKOFF_MIN);
+        assert_eq!(http.since(Instant::START), BACKOFF_MAX);
+    }
+}

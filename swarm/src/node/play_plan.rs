@@ -1,0 +1,510 @@
+//! The current play: its start, its deadline ladder, its hedges, and when nobody can feed it.
+
+use std::sync::Arc;
+
+use antiphon_protocol::ChunkIndex;
+use antiphon_protocol::peer::Priority;
+
+use crate::key::RenditionKey;
+use crate::node::NodeCore;
+use crate::node::hedging::{Progress, Rung, late_at};
+use crate::node::output::{Event, Offense, Output, Source};
+use crate::node::picker::{Need, origin_chunks, span, span_chunks};
+use crate::node::playback::Playback;
+use crate::node::requests::Request;
+use crate::node::sources::{Candidate, Order};
+use crate::time::{Duration, Instant};
+
+/// Runs of missing chunks looked at in one pass: more than can be asked for at once.
+const RUNS_MAX: usize = 16;
+
+/// A play without any progress for this long is told to be starved: within 2 s of the start,
+/// reliability reference F8.
+const STARVED_AFTER: Duration = Duration::from_millis(1_900);
+
+/// How a run of chunks fared.
+enum Asked {
+    /// Asked for up to here.
+    Until(u32),
+    /// Nobody can be asked now; later chunks may have other holders.
+    Nobody,
+    /// Nothing more can be in flight.
+    Full,
+}
+
+impl NodeCore {
+    /// Music ahead of the playhead without a gap; nothing while the setup is missing.
+    pub(crate) fn buffered(&self, now: Instant) -> Duration {
+        let Some(play) = self.playback else {
+            return Duration::ZERO;
+        };
+        match self.holdings.partial(play.rendition) {
+            Some(partial) if !partial.held.contains(ChunkIndex(0)) => Duration::ZERO,
+            Some(partial) => play.until(now, partial.held.present_until(play.chunk(now))),
+            None => match self.holdings.spec(play.rendition) {
+                Some(spec) => play.until(now, ChunkIndex(spec.geometry.chunk_count())),
+                None => Duration::ZERO,
+            },
+        }
+    }
+
+    /// Whether the current play waits for data it will need within 5 s.
+    pub(crate) fn is_short(&self, now: Instant) -> bool {
+        self.playback.is_some_and(|play| {
+            let partial = self.holdings.partial(play.rendition);
+            partial.is_some_and(|p| p.held.first_missing(play.chunk(now)).is_some())
+                && self.buffered(now) < self.config.ladder.second
+        })
+    }
+
+    pub(crate) fn plan_play(&mut self, now: Instant) {
+        let Some(mut play) = self.playback else {
+            return;
+        };
+        let Some(partial) = self.holdings.partial(play.rendition) else {
+            return;
+        };
+        if let Some(wall) = partial.held.first_missing(play.chunk(now)) {
+            play.stop_at(now, wall);
+        }
+        self.playback = Some(play);
+        if self.buffered(now) >= self.config.ladder.second {
+            play.settled = true;
+            self.playback = Some(play);
+        }
+        self.hedge_late(now, play);
+        self.ask_ahead(now, play);
+        self.watch_starvation(now);
+    }
+
+    /// Asks for what is missing and not asked for, in the order it is needed.
+    fn ask_ahead(&mut self, now: Instant, play: Playback) {
+        let Some(partial) = self.holdings.partial(play.rendition) else {
+            return;
+        };
+        let chunk_count = partial.held.chunk_count();
+        let position = play.chunk(now);
+        let window = position.0.saturating_add(self.window(now, &play));
+        let mut need = Need::new(position, window.min(chunk_count));
+        for _ in 0..RUNS_MAX {
+            let Some(partial) = self.holdings.partial(play.rendition) else {
+                return;
+            };
+            let unasked = |first, end| self.requests.unasked_until(play.rendition, first, end);
+            let Some((first, end)) = need.next(&partial.held, unasked) else {
+                return;
+            };
+            match self.ask_for_run(now, &play, first, end) {
+                Asked::Until(until) if until < end => need.resume_at(until),
+                Asked::Until(_) => {}
+                Asked::Nobody => {
+                    let unit = antiphon_protocol::peer::EXTENT_UNIT_CHUNKS;
+                    let next_unit = (first / unit + 1) * unit;
+                    if next_unit < end {
+                        need.resume_at(next_unit);
+                    }
+                }
+                Asked::Full => return,
+            }
+        }
+    }
+
+    /// How many chunks ahead of the playhead peers are asked for.
+    fn window(&self, now: Instant, play: &Playback) -> u32 {
+        let ahead = &self.config.ahead;
+        let heard = play.heard(now);
+        if self.disk_full {
+            return play.chunks_in(ahead.origin_max);
+        }
+        if heard >= ahead.whole_after {
+            return u32::MAX;
+        }
+        play.chunks_in(ahead.peers_min.saturating_add(heard.saturating_mul(2)))
+    }
+
+    fn ask_for_run(&mut self, now: Instant, play: &Playback, first: u32, end: u32) -> Asked {
+        let chunk = ChunkIndex(first);
+        let need = self.need(now, play, chunk);
+        let rung = Rung::of(need, &self.config.ladder);
+        let urgent = rung <= Rung::Second;
+        if !self.room_for_peers(false) && !self.room_for_origin(false) {
+            return Asked::Full;
+        }
+        let peer = self.best_peer(now, play.rendition, chunk, end, urgent);
+        let peer = peer.filter(|_| self.room_for_peers(false));
+        if let Some(peer) = peer.filter(|peer| self.is_soon_enough(peer, need)) {
+            let estimate = self.neighbors.by_key(peer.peer).map(|n| n.estimate);
+            let most = span_chunks(estimate.unwrap_or_default(), need, &self.config.ladder);
+            let most = self.head_or(play, need, most);
+            let source = Source::Peer(peer.peer);
+            return self.ask(now, play, source, first, peer.until.min(first + most), need);
+        }
+        if !self.room_for_origin(false) || !self.is_origins_turn(now, play, chunk, need) {
+            return Asked::Nobody;
+        }
+        let Some(route) = self.origin_route(now, play.rendition, chunk) else {
+            return Asked::Nobody;
+        };
+        let head = self.config.start.head_chunks;
+        let most = if self.hopeful(now, play.rendition, chunk) {
+            head
+        } else {
+            let most = origin_chunks(play.heard(now), head);
+            let window = self.origin_window(now, play).saturating_sub(need);
+            most.min(play.chunks_in(window)).max(1)
+        };
+        let source = Source::Origin(route);
+        self.ask(now, play, source, first, end.min(first + most), need)
+    }
+
+    /// The first span of a play is the head, whatever the source.
+    fn head_or(&self, play: &Playback, need: Duration, otherwise: u32) -> u32 {
+        if !play.settled && need < self.config.ladder.race {
+            return self.config.start.head_chunks;
+        }
+        otherwise
+    }
+
+    fn ask(
+        &mut self,
+        now: Instant,
+        play: &Playback,
+        source: Source,
+        first: u32,
+        end: u32,
+        need: Duration,
+    ) -> Asked {
+        let Some(span) = span(first, end) else {
+            return Asked::Nobody;
+        };
+        let urgent = Rung::of(need, &self.config.ladder) <= Rung::Second;
+        let priority = if urgent {
+            Priority::Urgent
+        } else {
+            Priority::Current
+        };
+        let rendition = play.rendition;
+        self.order(
+            now,
+            Order {
+                rendition,
+                source,
+                span,
+                priority,
+                need,
+                hedge: false,
+            },
+        );
+        // The hedge's moment is known now; without this the plan would look again too late.
+        self.wake_for_hedge(now, play);
+        Asked::Until(span.end().0)
+    }
+
+    /// The time until a chunk is needed. The setup is needed before everything.
+    fn need(&self, now: Instant, play: &Playback, chunk: ChunkIndex) -> Duration {
+        if chunk.0 == 0 {
+            return Duration::ZERO;
+        }
+        play.until(now, chunk)
+    }
+
+    /// Whether a peer may be the one to ask: in time, and for the head nearly as soon as the
+    /// origin. One without history gets a head only if it is near; the hedge covers it.
+    fn is_soon_enough(&self, peer: &Candidate, need: Duration) -> bool {
+        if need >= self.config.ladder.race {
+            return peer.unknown || peer.delivery <= need;
+        }
+        if self.origin.is_down() {
+            return true;
+        }
+        let start = &self.config.start;
+        if peer.unknown {
+            return peer.rtt <= start.near_rtt;
+        }
+        let chunk = antiphon_protocol::CHUNK_BYTES;
+        let origin = self.origin.estimate;
+        let from_origin = origin.delivery(0, chunk, origin.delay_p95());
+        peer.delivery
+            <= from_origin
+                .saturating_add(start.peer_favor)
+                .max(start.hedge_max)
+    }
+
+    /// Whether the origin is to be asked for `chunk` now. If not, notes when that may change.
+    fn is_origins_turn(
+        &mut self,
+        now: Instant,
+        play: &Playback,
+        chunk: ChunkIndex,
+        need: Duration,
+    ) -> bool {
+        let hopeful = self.hopeful(now, play.rendition, chunk);
+        let config = Arc::clone(&self.config);
+        let (start, ladder) = (&config.start, &config.ladder);
+        if !play.settled && need < ladder.race {
+            let wait = if !config.peers || play.started {
+                Duration::ZERO
+            } else if self.dial_pending(now, play.rendition) {
+                start.peer_head_wait
+            } else if self.availability.of(play.rendition).is_empty() {
+                start.holders_grace
+            } else {
+                Duration::ZERO
+            };
+            let until = play.began + wait;
+            if now < until {
+                self.wake_at(until);
+            }
+            return now >= until;
+        }
+        if !hopeful {
+            let window = self.origin_window(now, play);
+            if play.playing && need > window {
+                self.wake_at(now + need.saturating_sub(window));
+            }
+            return need <= window;
+        }
+        let bound = if play.settled {
+            ladder.second
+        } else {
+            start.dial_patience
+        };
+        let patience_ends = play.began + start.dial_patience;
+        if !play.started && now < patience_ends {
+            self.wake_at(patience_ends);
+        }
+        if need > bound && play.playing {
+            self.wake_at(now + need.saturating_sub(bound));
+        }
+        let waited = !play.started && now >= patience_ends && need <= ladder.second;
+        need <= bound || waited
+    }
+
+    /// How far ahead the origin carries a play that has no holders.
+    fn origin_window(&self, now: Instant, play: &Playback) -> Duration {
+        let ahead = &self.config.ahead;
+        let grown = ahead.origin_min.saturating_add(play.heard(now));
+        grown.min(ahead.origin_max)
+    }
+
+    /// Sets the next look at each request of the play to the moment it counts as late.
+    fn wake_for_hedge(&mut self, now: Instant, play: &Playback) {
+        let requests: Vec<Request> = self.requests.iter().copied().collect();
+        for request in requests {
+            if request.rendition != play.rendition || request.late {
+                continue;
+            }
+            let progress = self.progress_of(now, play, &request);
+            let late = late_at(now, &progress, &self.config.ladder, &self.config.start);
+            self.wake_at(late);
+            let rung = Rung::of(progress.need, &self.config.ladder);
+            let next = rung.next_in(progress.need, &self.config.ladder);
+            if let Some(next) = next.filter(|_| play.playing) {
+                self.wake_at(now + next);
+            }
+        }
+    }
+
+    fn progress_of(&self, now: Instant, play: &Playback, request: &Request) -> Progress {
+        let rest = request.rest();
+        let position = play.chunk(now).0;
+        let behind = rest.end <= position && rest.start > 0;
+        let next = ChunkIndex(rest.start.max(position.min(rest.end.saturating_sub(1))));
+        let next = if rest.start == 0 { ChunkIndex(0) } else { next };
+        let (estimate, rtt) = match request.source {
+            Source::Peer(peer) => self
+                .neighbors
+                .by_key(peer)
+                .map(|n| (n.estimate, n.rtt()))
+                .unwrap_or_default(),
+            Source::Origin(_) => {
+                let estimate = self.origin.estimate;
+                // The mean delay to first bytes contains the trip.
+                (
+                    estimate,
+                    Duration::from_micros(estimate.delay_p95().as_micros() / 2),
+                )
+            }
+        };
+        let need = if behind {
+            Duration::MAX
+        } else {
+            self.need(now, play, next)
+        };
+        Progress {
+            sent: request.sent,
+            last: request.progress,
+            done: request.chunks_done(),
+            left: request.span.end().0 - request.until,
+            rtt,
+            estimate,
+            need,
+            need_last: play.until(now, ChunkIndex(rest.end.saturating_sub(1))),
+        }
+    }
+
+    /// Asks second sources for what first ones bring too late.
+    fn hedge_late(&mut self, now: Instant, play: Playback) {
+        let requests: Vec<Request> = self
+            .requests
+            .iter()
+            .filter(|request| request.rendition == play.rendition && !request.rest().is_empty())
+            .copied()
+            .collect();
+        for request in requests {
+            let progress = self.progress_of(now, &play, &request);
+            let late = late_at(now, &progress, &self.config.ladder, &self.config.start);
+            if late <= now {
+                self.note_late(now, &request, &progress);
+                self.hedge(now, &play, &request, &progress);
+            }
+        }
+        self.wake_for_hedge(now, &play);
+    }
+
+    fn note_late(&mut self, now: Instant, request: &Request, progress: &Progress) {
+        if request.late || self.requests.by_id(request.id).is_none() {
+            return;
+        }
+        if let Some(request) = self.requests.by_id_mut(request.id) {
+            request.late = true;
+        }
+        let Source::Peer(peer) = request.source else {
+            return;
+        };
+        let urgent = Rung::of(progress.need, &self.config.ladder) <= Rung::Second;
+        if urgent && now.since(request.progress) >= self.config.ladder.stall_min {
+            self.stats.stalls = self.stats.stalls.saturating_add(1);
+            if let Some(neighbor) = self.neighbors.by_key_mut(peer) {
+                neighbor.estimate.stalled();
+                neighbor.back_off(now, Duration::ZERO);
+            }
+            self.penalize(now, peer, Offense::Stalled);
+        }
+    }
+
+    fn hedge(&mut self, now: Instant, play: &Playback, late: &Request, progress: &Progress) {
+        let rung = Rung::of(progress.need, &self.config.ladder);
+        let Some(partial) = self.holdings.partial(play.rendition) else {
+            return;
+        };
+        let Some(next) = partial.held.first_missing(ChunkIndex(late.until)) else {
+            return;
+        };
+        let end = late.span.end().0;
+        let copies = self.requests.copies(play.rendition, next);
+        let most = if rung == Rung::Race { 3 } else { 2 };
+        if next.0 >= end || rung == Rung::Background || copies == 0 || copies >= most {
+            return;
+        }
+        let from_origin = rung <= Rung::Parallel || self.is_last_resort(play.rendition, next);
+        if from_origin && self.room_for_origin(true) {
+            if let Some(route) = self.origin_route(now, play.rendition, next) {
+                let until = end.min(next.0 + self.config.start.head_chunks);
+                return self.hedge_with(now, play, Source::Origin(route), next, until, progress);
+            }
+        }
+        let peer = self.best_peer(now, play.rendition, next, end, true);
+        let known_or_only = |peer: &Candidate| !peer.unknown || self.origin.is_down();
+        let usable = |peer: &Candidate| rung > Rung::Parallel || known_or_only(peer);
+        if let Some(peer) = peer.filter(usable).filter(|_| self.room_for_peers(true)) {
+            let estimate = self.neighbors.by_key(peer.peer).map(|n| n.estimate);
+            let most = span_chunks(
+                estimate.unwrap_or_default(),
+                progress.need,
+                &self.config.ladder,
+            );
+            let until = peer.until.min(next.0 + most);
+            self.hedge_with(now, play, Source::Peer(peer.peer), next, until, progress);
+        }
+    }
+
+    /// Whether no other peer could deliver `chunk`, and a stalled one is all there is.
+    fn is_last_resort(&self, rendition: RenditionKey, chunk: ChunkIndex) -> bool {
+        !self.config.peers
+            || self
+                .availability
+                .of(rendition)
+                .iter()
+                .filter(|claim| claim.covers(chunk))
+                .count()
+                == 0
+    }
+
+    fn hedge_with(
+        &mut self,
+        now: Instant,
+        play: &Playback,
+        source: Source,
+        from: ChunkIndex,
+        until: u32,
+        progress: &Progress,
+    ) {
+        let Some(span) = span(from.0, until) else {
+            return;
+        };
+        let rendition = play.rendition;
+        let (priority, need) = (Priority::Urgent, progress.need);
+        self.order(
+            now,
+            Order {
+                rendition,
+                source,
+                span,
+                priority,
+                need,
+                hedge: true,
+            },
+        );
+    }
+
+    /// Tells when a play has nothing to go on with.
+    fn watch_starvation(&mut self, now: Instant) {
+        let Some(mut play) = self.playback else {
+            return;
+        };
+        let dry = self.buffered(now) == Duration::ZERO;
+        if !dry {
+            play.dry_since = None;
+            self.playback = Some(play);
+            return;
+        }
+        let since = *play.dry_since.get_or_insert(now);
+        let progress = self
+            .requests
+            .iter()
+            .filter(|request| request.rendition == play.rendition)
+            .filter_map(|request| request.first.map(|_| request.progress))
+            .max();
+        let since = progress.map_or(since, |progress| progress.max(since));
+        let dead = self.origin.is_down()
+            && !self.hopeful(now, play.rendition, play.chunk(now))
+            && !self
+                .requests
+                .iter()
+                .any(|request| request.rendition == play.rendition);
+        let due = since + STARVED_AFTER;
+        if !play.starved && (dead || now >= due) {
+            play.starved = true;
+            self.stats.starved = self.stats.starved.saturating_add(1);
+            self.emit(Output::Event(Event::Starved { play: play.play }));
+        } else if !play.starved {
+            self.wake_at(due);
+        }
+        self.playback = Some(play);
+    }
+
+    /// Data of a rendition came.
+    pub(crate) fn fed(&mut self, rendition: RenditionKey) {
+        if let Some(play) = &mut self.playback
+            && play.rendition == rendition
+        {
+            play.dry_since = None;
+            if play.starved {
+                play.starved = false;
+                let play = play.play;
+                self.emit(Output::Event(Event::Fed { play }));
+            }
+        }
+    }
+}

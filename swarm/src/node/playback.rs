@@ -1,0 +1,174 @@
+//! Where the playhead is, and when it will need a chunk.
+//!
+//! Not here: who delivers it.
+
+use antiphon_protocol::{BitRate, ByteCount, CHUNK_BYTES, ChunkIndex};
+
+use crate::key::{PlayId, RenditionKey};
+use crate::time::{Duration, Instant};
+
+/// The current play.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Playback {
+    pub(crate) play: PlayId,
+    pub(crate) rendition: RenditionKey,
+    rate: BitRate,
+    /// Byte the playhead was at...
+    byte: u64,
+    /// ... at this moment.
+    at: Instant,
+    pub(crate) playing: bool,
+    /// When the play, or the last seek, began.
+    pub(crate) began: Instant,
+    /// Whether sound has come out since.
+    pub(crate) started: bool,
+    /// Whether 5 s were buffered since: from then on the full ladder holds.
+    pub(crate) settled: bool,
+    /// Whether [`crate::node::output::Event::Starved`] was said.
+    pub(crate) starved: bool,
+    /// Since when the next chunk needed is missing without any progress.
+    pub(crate) dry_since: Option<Instant>,
+    /// Music heard in this play.
+    heard: Duration,
+}
+
+impl Playback {
+    pub(crate) fn new(
+        now: Instant,
+        play: PlayId,
+        rendition: RenditionKey,
+        from: ChunkIndex,
+        rate: BitRate,
+    ) -> Self {
+        Self {
+            play,
+            rendition,
+            rate: BitRate(rate.0.max(1)),
+            byte: from.byte_offset(),
+            at: now,
+            playing: false,
+            began: now,
+            started: false,
+            settled: false,
+            starved: false,
+            dry_since: None,
+            heard: Duration::ZERO,
+        }
+    }
+
+    /// The player reports.
+    pub(crate) fn report(&mut self, now: Instant, chunk: ChunkIndex, playing: bool) {
+        self.note_heard(now);
+        // Within the same chunk the extrapolated position is better than its start.
+        if self.chunk(now) != chunk {
+            self.byte = chunk.byte_offset();
+        } else {
+            self.byte = self.byte_at(now);
+        }
+        self.at = now;
+        self.playing = playing;
+        self.started |= playing;
+    }
+
+    /// The player jumped: as a new start.
+    pub(crate) fn seek(&mut self, now: Instant, to: ChunkIndex) {
+        self.note_heard(now);
+        self.byte = to.byte_offset();
+        self.at = now;
+        self.began = now;
+        self.started = false;
+        self.settled = false;
+        self.playing = false;
+        self.dry_since = None;
+    }
+
+    /// The player cannot pass chunks that are missing: `wall` is the first.
+    pub(crate) fn stop_at(&mut self, now: Instant, wall: ChunkIndex) {
+        if self.byte_at(now) > wall.byte_offset() {
+            self.note_heard(now);
+            self.byte = wall.byte_offset().max(self.byte);
+            self.at = now;
+        }
+    }
+
+    /// The chunk being read.
+    pub(crate) fn chunk(&self, now: Instant) -> ChunkIndex {
+        ChunkIndex::of_byte(self.byte_at(now))
+    }
+
+    /// How long until the playhead reaches `chunk` while it plays on; zero if it is there.
+    pub(crate) fn until(&self, now: Instant, chunk: ChunkIndex) -> Duration {
+        let ahead = chunk.byte_offset().saturating_sub(self.byte_at(now));
+        Duration::from_micros(self.rate.time_of(ByteCount(ahead)).0)
+    }
+
+    /// Music heard in this play so far.
+    pub(crate) fn heard(&self, now: Instant) -> Duration {
+        let since = if self.playing {
+            now.since(self.at)
+        } else {
+            Duration::ZERO
+        };
+        self.heard.saturating_add(since)
+    }
+
+    /// Chunks that play in `time`, at least one.
+    pub(crate) fn chunks_in(&self, time: Duration) -> u32 {
+        let bytes = u128::from(self.rate.0) * u128::from(time.as_micros()) / 8_000_000;
+        let chunks = bytes.div_ceil(u128::from(CHUNK_BYTES)).max(1);
+        u32::try_from(chunks).unwrap_or(u32::MAX)
+    }
+
+    fn byte_at(&self, now: Instant) -> u64 {
+        if !self.playing {
+            return self.byte;
+        }
+        let played = u128::from(self.rate.0) * u128::from(now.since(self.at).as_micros());
+        let played = u64::try_from(played / 8_000_000).unwrap_or(u64::MAX);
+        self.byte.saturating_add(played)
+    }
+
+    fn note_heard(&mut self, now: Instant) {
+        self.heard = self.heard(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn play() -> Playback {
+        // 131,072 bit/s play one chunk a second.
+        let (play, rendition) = (PlayId(1), RenditionKey(1));
+        Playback::new(
+            Instant::START,
+            play,
+            rendition,
+            ChunkIndex(0),
+            BitRate(131_072),
+        )
+    }
+
+    #[test]
+    fn deadlines_stand_still_until_sound_and_while_paused() {
+        let mut play = play();
+        let at = |s| Instant::START + Duration::from_secs(s);
+        assert_eq!(play.until(at(9), ChunkIndex(5)), Duration::from_secs(5));
+        play.report(at(9), ChunkIndex(0), true);
+        assert_eq!(play.until(at(11), ChunkIndex(5)), Duration::from_secs(3));
+        assert_eq!(play.chunk(at(11)), ChunkIndex(2));
+        play.report(at(11), ChunkIndex(2), false);
+        assert_eq!(play.until(at(99), ChunkIndex(5)), Duration::from_secs(3));
+        assert_eq!(play.heard(at(99)), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn the_playhead_waits_before_missing_chunks() {
+        let mut play = play();
+        let at = |s| Instant::START + Duration::from_secs(s);
+        play.report(at(0), ChunkIndex(0), true);
+        play.stop_at(at(10), ChunkIndex(4));
+        assert_eq!(play.chunk(at(10)), ChunkIndex(4));
+        assert_eq!(play.until(at(10), ChunkIndex(6)), Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,207 @@
+//! What is fetched without anybody waiting for it: heads and rests of expected renditions, and
+//! pinned ones.
+
+use antiphon_protocol::peer::{EXTENT_UNIT_CHUNKS, Priority};
+use antiphon_protocol::{ByteCount, CHUNK_BYTES, ChunkIndex};
+
+use crate::key::RenditionKey;
+use crate::limits::{PINS_ACTIVE_MAX, SPAN_CHUNKS_MAX, SPANS_TO_PEERS_MAX};
+use crate::node::NodeCore;
+use crate::node::output::Source;
+use crate::node::picker::{Need, span};
+use crate::node::sources::Order;
+use crate::time::{Duration, Instant};
+
+/// Slots for spans that prefetch leaves to the play while that is incomplete. Guess.
+const SLOTS_KEPT: usize = 2;
+
+/// Runs of missing chunks looked at in one pass. Guess.
+const RUNS_MAX: usize = 8;
+
+/// How much of a rendition to get, and how.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    rendition: RenditionKey,
+    /// Chunks from the start.
+    chunks: u32,
+    priority: Priority,
+    /// Whether the origin may be asked for it.
+    origin: bool,
+    need: Duration,
+}
+
+impl NodeCore {
+    /// Pinned renditions being fetched now.
+    pub(crate) fn active_pins(&self) -> impl Iterator<Item = RenditionKey> + '_ {
+        self.pins.iter().copied().take(PINS_ACTIVE_MAX)
+    }
+
+    pub(crate) fn plan_prefetch(&mut self, now: Instant) {
+        if self.expected.is_empty() || self.disk_full || !self.may_prefetch(now) {
+            return;
+        }
+        let left = self.play_left(now);
+        for at in 0..self.expected.len() {
+            let expected = self.expected[at];
+            let Some(partial) = self.holdings.partial(expected.rendition) else {
+                continue;
+            };
+            let ahead = &self.config.ahead;
+            let mut chunks = self.config.start.head_chunks;
+            let probable = expected.chance_permille >= ahead.rest_chance_permille;
+            let complete = self
+                .playback
+                .is_none_or(|play| self.holdings.is_full(play.rendition));
+            if probable && complete {
+                let music = partial.spec.bit_rate.bytes_in(media(ahead.peers_min));
+                let soon = u32::try_from(music.0 / CHUNK_BYTES).unwrap_or(u32::MAX);
+                let near = left.is_none_or(|left| left <= ahead.peers_min);
+                chunks = chunks.max(if near { u32::MAX } else { soon });
+            }
+            // Without a play there is no hurry, and only the next one is worth the origin.
+            let due = left.is_some_and(|left| left < ahead.origin_head_below);
+            if let Some(left) = left.filter(|_| !due) {
+                self.wake_at(now + left.saturating_sub(self.config.ahead.origin_head_below));
+            }
+            self.fetch_wish(
+                now,
+                Wish {
+                    rendition: expected.rendition,
+                    chunks,
+                    priority: Priority::Prefetch,
+                    origin: due && at == 0,
+                    need: left.unwrap_or(self.config.ladder.background),
+                },
+            );
+        }
+    }
+
+    pub(crate) fn plan_pins(&mut self, now: Instant) {
+        loop {
+            let done = self
+                .active_pins()
+                .position(|pin| self.holdings.partial(pin).is_none());
+            let Some(at) = done else { break };
+            self.pins.remove(at);
+        }
+        if self.pins.is_empty() || self.disk_full || self.is_short(now) {
+            return;
+        }
+        let active: Vec<RenditionKey> = self.active_pins().collect();
+        for rendition in active {
+            let origin = now >= self.pin_origin_at;
+            if !origin {
+                self.wake_at(self.pin_origin_at);
+            }
+            let wish = Wish {
+                rendition,
+                chunks: u32::MAX,
+                priority: Priority::Background,
+                origin,
+                need: self.config.ladder.background,
+            };
+            self.fetch_wish(now, wish);
+        }
+    }
+
+    /// Whether the current play is complete, or far enough ahead.
+    fn may_prefetch(&self, now: Instant) -> bool {
+        self.playback.is_none_or(|play| {
+            self.holdings.is_full(play.rendition)
+                || self.buffered(now) >= self.config.ahead.prefetch_from
+        })
+    }
+
+    /// How long the current play still lasts.
+    fn play_left(&self, now: Instant) -> Option<Duration> {
+        let play = self.playback?;
+        let spec = self.holdings.spec(play.rendition)?;
+        Some(play.until(now, ChunkIndex(spec.geometry.chunk_count())))
+    }
+
+    fn fetch_wish(&mut self, now: Instant, wish: Wish) {
+        let Some(partial) = self.holdings.partial(wish.rendition) else {
+            return;
+        };
+        let end = wish.chunks.min(partial.held.chunk_count());
+        let mut need = Need::new(ChunkIndex(0), end);
+        for _ in 0..RUNS_MAX {
+            let Some(partial) = self.holdings.partial(wish.rendition) else {
+                return;
+            };
+            let unasked = |first, end| self.requests.unasked_until(wish.rendition, first, end);
+            let Some((first, end)) = need.next(&partial.held, unasked) else {
+                return;
+            };
+            let until = self.fetch_wish_run(now, &wish, first, end);
+            let until = until.unwrap_or((first / EXTENT_UNIT_CHUNKS + 1) * EXTENT_UNIT_CHUNKS);
+            if until < end {
+                need.resume_at(until);
+            }
+        }
+    }
+
+    /// Asks for the start of a run. The end of what was asked for, if anything was.
+    fn fetch_wish_run(&mut self, now: Instant, wish: &Wish, first: u32, end: u32) -> Option<u32> {
+        let busy = self
+            .playback
+            .is_some_and(|play| !self.holdings.is_full(play.rendition));
+        let kept = if busy { SLOTS_KEPT } else { 0 };
+        let chunk = ChunkIndex(first);
+        let room = self.requests.to_peers() + kept < SPANS_TO_PEERS_MAX;
+        let peer = self
+            .best_peer(now, wish.rendition, chunk, end, false)
+            .filter(|_| room);
+        let (source, until) = if let Some(peer) = peer {
+            let estimate = self.neighbors.by_key(peer.peer).map(|n| n.estimate);
+            let time = self.config.ladder.span_time;
+            let most = estimate
+                .unwrap_or_default()
+                .chunks_in(time)
+                .clamp(1, SPAN_CHUNKS_MAX);
+            (Source::Peer(peer.peer), peer.until.min(first + most))
+        } else {
+            if !wish.origin || self.requests.to_origin() > 0 {
+                return None;
+            }
+            // A head that is due is not left to hope.
+            let head = self.config.start.head_chunks;
+            let is_head = wish.priority == Priority::Prefetch;
+            if is_head && first >= head || !is_head && self.hopeful(now, wish.rendition, chunk) {
+                return None;
+            }
+            let route = self.origin_route(now, wish.rendition, chunk)?;
+            let most = if is_head { head } else { SPAN_CHUNKS_MAX };
+            (Source::Origin(route), end.min(first + most))
+        };
+        let span = span(first, until)?;
+        if wish.priority == Priority::Background && matches!(source, Source::Origin(_)) {
+            let bytes = ByteCount(u64::from(span.count()) * CHUNK_BYTES);
+            let pace = self.config.ahead.pin_origin_rate.time_of(bytes);
+            self.pin_origin_at = now + Duration::from_micros(pace.0);
+            self.wake_at(self.pin_origin_at);
+        }
+        let Wish {
+            rendition,
+            priority,
+            need,
+            ..
+        } = *wish;
+        self.order(
+            now,
+            Order {
+                rendition,
+                source,
+                span,
+                priority,
+                need,
+                hedge: false,
+            },
+        );
+        Some(span.end().0)
+    }
+}
+
+fn media(time: Duration) -> antiphon_protocol::MediaTime {
+    antiphon_protocol::MediaTime(time.as_micros())
+}

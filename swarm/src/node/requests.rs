@@ -1,0 +1,160 @@
+//! Spans in flight.
+//!
+//! Not here: why they were asked.
+
+use antiphon_protocol::peer::Priority;
+use antiphon_protocol::{CHUNK_BYTES, ChunkIndex, Span};
+
+use crate::key::{FetchId, PeerKey, RenditionKey};
+use crate::limits::REQUESTS_MAX;
+use crate::node::output::Source;
+use crate::time::Instant;
+
+/// One span asked of one source.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    pub(crate) id: FetchId,
+    pub(crate) rendition: RenditionKey,
+    pub(crate) source: Source,
+    pub(crate) span: Span,
+    pub(crate) priority: Priority,
+    /// Whether it deliberately asks for chunks another request covers too.
+    pub(crate) hedge: bool,
+    /// Whether it was counted as late.
+    pub(crate) late: bool,
+    /// The chunk after the last verified one.
+    pub(crate) until: u32,
+    pub(crate) sent: Instant,
+    /// When the source last gave a sign: accept or chunk; `sent` at first.
+    pub(crate) progress: Instant,
+    /// When the first chunk was there.
+    pub(crate) first: Option<Instant>,
+}
+
+impl Request {
+    /// Chunks not verified yet.
+    pub(crate) const fn rest(&self) -> core::ops::Range<u32> {
+        self.until..self.span.end().0
+    }
+
+    pub(crate) const fn covers(&self, chunk: ChunkIndex) -> bool {
+        self.until <= chunk.0 && chunk.0 < self.span.end().0
+    }
+
+    pub(crate) const fn bytes_left(&self) -> u64 {
+        (self.span.end().0 - self.until) as u64 * CHUNK_BYTES
+    }
+
+    pub(crate) const fn chunks_done(&self) -> u32 {
+        self.until - self.span.first().0
+    }
+}
+
+/// All spans in flight, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    list: Vec<Request>,
+    next: u64,
+}
+
+impl Requests {
+    /// The id of a new request; the caller has checked that there is room.
+    pub(crate) fn push(&mut self, mut request: Request) -> FetchId {
+        assert!(
+            self.list.len() < REQUESTS_MAX,
+            "requests are bounded before they are made"
+        );
+        request.id = FetchId(self.next);
+        self.next += 1;
+        self.list.push(request);
+        request.id
+    }
+
+    pub(crate) fn by_id(&self, id: FetchId) -> Option<&Request> {
+        self.list.iter().find(|request| request.id == id)
+    }
+
+    pub(crate) fn by_id_mut(&mut self, id: FetchId) -> Option<&mut Request> {
+        self.list.iter_mut().find(|request| request.id == id)
+    }
+
+    pub(crate) fn remove(&mut self, id: FetchId) -> Option<Request> {
+        let at = self.list.iter().position(|request| request.id == id)?;
+        Some(self.list.remove(at))
+    }
+
+    pub(crate) fn iter(&self) -> core::slice::Iter<'_, Request> {
+        self.list.iter()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(crate) fn copies(&self, rendition: RenditionKey, chunk: ChunkIndex) -> usize {
+        let covers = |r: &&Request| r.rendition == rendition && r.covers(chunk);
+        self.list.iter().filter(covers).count()
+    }
+
+    /// The end of the run from `from` on that nobody was asked for, at most `end`; `from` itself
+    /// if it is asked for.
+    pub(crate) fn unasked_until(&self, rendition: RenditionKey, from: u32, end: u32) -> u32 {
+        let mut until = end;
+        for request in self.list.iter().filter(|r| r.rendition == rendition) {
+            let rest = request.rest();
+            if rest.contains(&from) {
+                return from;
+            }
+            if rest.start > from && rest.start < rest.end {
+                until = until.min(rest.start);
+            }
+        }
+        until
+    }
+
+    /// Spans in flight to a peer.
+    pub(crate) fn to_peer(&self, peer: PeerKey) -> usize {
+        self.list
+            .iter()
+            .filter(|r| r.source == Source::Peer(peer))
+            .count()
+    }
+
+    /// Bytes still to come from a source.
+    pub(crate) fn queued(&self, source: Source) -> u64 {
+        let of = self.list.iter().filter(|r| r.source == source);
+        of.map(Request::bytes_left).sum()
+    }
+
+    pub(crate) fn to_peers(&self) -> usize {
+        self.list
+            .iter()
+            .filter(|r| matches!(r.source, Source::Peer(_)))
+            .count()
+    }
+
+    pub(crate) fn to_origin(&self) -> usize {
+        self.list.len() - self.to_peers()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.list.len() > REQUESTS_MAX {
+            return Err("too many requests".to_owned());
+        }
+        for (at, a) in self.list.iter().enumerate() {
+            for b in &self.list[at + 1..] {
+                let apart = a.rendition != b.rendition
+                    || a.rest().end <= b.rest().start
+                    || b.rest().end <= a.rest().start;
+                if !apart && !a.hedge && !b.hedge {
+                    return Err(format!("{a:?} and {b:?} ask for the same chunks"));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,352 @@
+//! Finding holders: lookups at the tracker, overlay searches, dials.
+
+use antiphon_protocol::QueryId;
+use antiphon_protocol::error_code::ErrorCode;
+
+use crate::key::{PeerKey, RenditionKey};
+use crate::limits::{DIALS_MAX, FIND_HOPS_MAX, HOLDERS_PER_ANSWER_MAX, PARKED_RENDITIONS_MAX};
+use crate::node::NodeCore;
+use crate::node::availability::Believed;
+use crate::node::input::{Message, TrackerEvent};
+use crate::node::output::Output;
+use crate::time::{Duration, Instant};
+
+/// The state of the search for one rendition's holders.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Search {
+    pub(crate) rendition: RenditionKey,
+    /// Not looked up before this.
+    lookup_at: Instant,
+    interval: Duration,
+    /// When the lookup under way left.
+    asked: Option<Instant>,
+    /// Whether the last lookup failed or named nobody usable.
+    fruitless: bool,
+    /// Not searched in the overlay before this.
+    find_at: Instant,
+    /// When the overlay was asked last.
+    found_asked: Option<Instant>,
+}
+
+impl NodeCore {
+    pub(crate) fn handle_tracker(&mut self, now: Instant, event: TrackerEvent) {
+        match event {
+            TrackerEvent::Holders { rendition, holders } => {
+                self.holders_named(now, rendition, holders);
+            }
+            TrackerEvent::Unreachable => {
+                self.announcer.unreachable();
+                for search in &mut self.searches {
+                    search.fruitless = true;
+                    search.asked = None;
+                }
+            }
+            TrackerEvent::Reachable => {
+                self.announcer.reachable(now);
+                for search in &mut self.searches {
+                    search.lookup_at = now;
+                }
+            }
+            TrackerEvent::Announced { again_after } => {
+                // Spread over a tenth, so that nodes do not fall into step.
+                let again = again_after.min(crate::limits::REMOTE_DURATION_MAX);
+                let again = again.max(Duration::from_secs(10));
+                let early = self.rng.below(again.as_micros() / 10);
+                let again = again.saturating_sub(Duration::from_micros(early));
+                self.announcer.again(now + again);
+            }
+        }
+    }
+
+    fn holders_named(
+        &mut self,
+        now: Instant,
+        rendition: RenditionKey,
+        holders: Vec<(PeerKey, bool)>,
+    ) {
+        if self.holdings.partial(rendition).is_none() || !self.config.peers {
+            return;
+        }
+        if !self.wants(rendition) {
+            self.park(rendition);
+        }
+        let mut usable = false;
+        for (order, (peer, full)) in holders.iter().take(HOLDERS_PER_ANSWER_MAX).enumerate() {
+            if *peer == PeerKey::OURSELVES {
+                continue;
+            }
+            let order = u8::try_from(order).unwrap_or(u8::MAX);
+            self.availability.named(rendition, *peer, *full, order);
+            usable |= self.neighbors.by_key(*peer).is_some()
+                || self.contacts.may_dial(now, *peer)
+                || self.contacts.dialing_since(*peer).is_some();
+        }
+        let config = self.config.search;
+        let search = self.search_of(rendition);
+        search.asked = None;
+        search.fruitless = !usable;
+        // Holders told unasked count as a lookup.
+        search.lookup_at = search
+            .lookup_at
+            .max(now + search.interval.max(config.lookup_min));
+    }
+
+    /// Remembers a rendition nothing wants yet, but maybe soon.
+    fn park(&mut self, rendition: RenditionKey) {
+        self.parked.retain(|parked| *parked != rendition);
+        if self.parked.len() >= PARKED_RENDITIONS_MAX {
+            let oldest = self.parked.remove(0);
+            if !self.wants(oldest) {
+                self.availability.keep_only(|key| key != oldest);
+                self.searches.retain(|search| search.rendition != oldest);
+            }
+        }
+        self.parked.push(rendition);
+    }
+
+    fn search_of(&mut self, rendition: RenditionKey) -> &mut Search {
+        let at = match self
+            .searches
+            .iter()
+            .position(|search| search.rendition == rendition)
+        {
+            Some(at) => at,
+            None => {
+                self.searches.push(Search {
+                    rendition,
+                    lookup_at: Instant::START,
+                    interval: self.config.search.lookup_min,
+                    asked: None,
+                    fruitless: false,
+                    find_at: Instant::START,
+                    found_asked: None,
+                });
+                self.searches.len() - 1
+            }
+        };
+        &mut self.searches[at]
+    }
+
+    /// Whether an answer to a search may still come.
+    pub(crate) fn search_pending(&self, now: Instant, rendition: RenditionKey) -> bool {
+        let patience = self.config.search.lookup_patience;
+        let recent = |at: Option<Instant>| at.is_some_and(|at| now.since(at) < patience);
+        self.searches
+            .iter()
+            .find(|search| search.rendition == rendition)
+            .is_some_and(|search| recent(search.asked) || recent(search.found_asked))
+    }
+
+    /// Looks for holders of everything wanted that has too few connected ones.
+    pub(crate) fn plan_search(&mut self, now: Instant) {
+        if !self.config.peers {
+            return;
+        }
+        for rendition in self.sought(now) {
+            let wanted = self.config.search.holders_wanted;
+            if self.connected_holders(rendition) >= wanted {
+                continue;
+            }
+            self.look_up(now, rendition);
+            self.find(now, rendition);
+        }
+    }
+
+    /// What holders are looked for, most urgent first: the play, then, once that has sound, what
+    /// is expected, then pins.
+    fn sought(&self, now: Instant) -> Vec<RenditionKey> {
+        let mut sought = Vec::new();
+        let mut add = |rendition: RenditionKey| {
+            if self.holdings.partial(rendition).is_some() && !sought.contains(&rendition) {
+                sought.push(rendition);
+            }
+        };
+        if let Some(play) = &self.playback {
+            // Holders usually come with the play; asking for them again would cost a request.
+            let grace = play.began + self.config.start.holders_grace;
+            if now >= grace || !self.availability.of(play.rendition).is_empty() {
+                add(play.rendition);
+            }
+        }
+        if !self.is_short(now) {
+            self.expected
+                .iter()
+                .for_each(|expected| add(expected.rendition));
+            self.active_pins().for_each(add);
+        }
+        sought
+    }
+
+    pub(crate) fn connected_holders(&self, rendition: RenditionKey) -> usize {
+        let claims = self.availability.of(rendition).iter();
+        let held = claims.filter(|claim| claim.believed != Believed::Nothing);
+        held.filter(|claim| self.neighbors.by_key(claim.peer).is_some_and(|n| n.uploads))
+            .count()
+    }
+
+    fn look_up(&mut self, now: Instant, rendition: RenditionKey) {
+        let config = self.config.search;
+        let search = self.search_of(rendition);
+        if let Some(asked) = search.asked {
+            let late = asked + config.lookup_patience;
+            if now < late {
+                return self.wake_at(late);
+            }
+            if now < asked + config.lookup_max {
+                search.fruitless = true;
+            }
+        }
+        let at = search.lookup_at;
+        if now < at {
+            return self.wake_at(at);
+        }
+        search.asked = Some(now);
+        search.lookup_at = now + search.interval;
+        search.interval = search.interval.saturating_mul(2).min(config.lookup_max);
+        let next = search.lookup_at.min(now + config.lookup_patience);
+        self.wake_at(next);
+        self.stats.lookups = self.stats.lookups.saturating_add(1);
+        let limit = HOLDERS_PER_ANSWER_MAX as u8;
+        self.emit(Output::Lookup { rendition, limit });
+    }
+
+    /// Asks the neighbors when the tracker is no help.
+    fn find(&mut self, now: Instant, rendition: RenditionKey) {
+        let interval = self.config.search.find_interval;
+        let helpless = !self.announcer.is_reachable();
+        let search = self.search_of(rendition);
+        if !search.fruitless && !helpless || self.neighbors.len() == 0 {
+            return;
+        }
+        let search = self.search_of(rendition);
+        let at = search.find_at;
+        if now < at {
+            return self.wake_at(at);
+        }
+        search.find_at = now + interval;
+        search.found_asked = Some(now);
+        self.wake_at(now + interval);
+        let query = QueryId(self.rng.next_u64());
+        self.overlay.note(query, rendition, None);
+        self.stats.finds = self.stats.finds.saturating_add(1);
+        let peers: Vec<PeerKey> = self.neighbors.iter().map(|n| n.peer).collect();
+        for peer in peers {
+            let message = Message::Find {
+                query,
+                rendition,
+                hops: FIND_HOPS_MAX,
+            };
+            self.emit(Output::Send { peer, message });
+        }
+    }
+
+    /// Connects to holders of what is wanted.
+    pub(crate) fn plan_dials(&mut self, now: Instant) {
+        if !self.config.peers {
+            return;
+        }
+        self.time_out_dials(now);
+        let mut room = self
+            .config
+            .search
+            .neighbors_soft
+            .saturating_sub(self.neighbors.len() + self.contacts.dialing().count())
+            .min(DIALS_MAX.saturating_sub(self.contacts.dialing().count()));
+        for rendition in self.sought(now) {
+            let have = self.connected_holders(rendition);
+            let mut wanted = self
+                .config
+                .search
+                .holders_wanted
+                .saturating_sub(have)
+                .min(room);
+            let mut claims: Vec<(bool, u8, PeerKey)> = self
+                .availability
+                .of(rendition)
+                .iter()
+                .filter(|claim| claim.believed != Believed::Nothing)
+                .filter(|claim| self.neighbors.by_key(claim.peer).is_none())
+                .map(|claim| (claim.believed != Believed::Full, claim.order, claim.peer))
+                .collect();
+            claims.sort_unstable();
+            for (_, _, peer) in claims {
+                if self.contacts.dialing_since(peer).is_some() {
+                    wanted = wanted.saturating_sub(1);
+                    continue;
+                }
+                if wanted == 0 {
+                    break;
+                }
+                if self.penalties.bars(now, peer) {
+                    continue;
+                }
+                if !self.contacts.may_dial(now, peer) {
+                    if let Some(at) = self.contacts.retry_at(peer) {
+                        self.wake_at(at);
+                    }
+                    continue;
+                }
+                if self.contacts.dial(now, peer) {
+                    self.stats.dials = self.stats.dials.saturating_add(1);
+                    self.emit(Output::Dial { peer });
+                    (wanted, room) = (wanted - 1, room - 1);
+                    self.wake_at(now + self.config.search.dial_timeout);
+                }
+            }
+        }
+    }
+
+    fn time_out_dials(&mut self, now: Instant) {
+        let config = self.config.search;
+        let late = |at: Instant| now.since(at) >= config.dial_timeout;
+        let timed_out: Vec<PeerKey> = self
+            .contacts
+            .dialing()
+            .filter(|contact| late(contact.at))
+            .map(|contact| contact.peer)
+            .collect();
+        for peer in timed_out {
+            self.contacts.failed(now, peer, config.dial_backoff);
+        }
+        let next = self.contacts.dialing().map(|contact| contact.at).min();
+        if let Some(next) = next {
+            self.wake_at(next + config.dial_timeout);
+        }
+    }
+
+    /// Parts with the least useful neighbors while there are too many.
+    pub(crate) fn prune(&mut self, now: Instant) {
+        while self.neighbors.len() > self.config.search.neighbors_soft {
+            self.neighbors
+                .iter_mut()
+                .for_each(|neighbor| neighbor.age(now));
+            let spare = self.neighbors.iter().filter(|neighbor| {
+                let busy = self.requests.to_peer(neighbor.peer) > 0
+                    || self
+                        .uploads
+                        .active()
+                        .iter()
+                        .any(|u| u.peer == neighbor.peer);
+                // A newcomer has had no time to be useful.
+                !busy && now.since(neighbor.since) >= NEWCOMER
+            });
+            let worst = spare.min_by_key(|neighbor| {
+                let holds = self.availability.claims_of(neighbor.peer);
+                (
+                    holds > 0,
+                    neighbor.useful_kib,
+                    neighbor.outbound,
+                    neighbor.since,
+                    neighbor.peer,
+                )
+            });
+            let Some(peer) = worst.map(|neighbor| neighbor.peer) else {
+                return;
+            };
+            self.part_with(peer, Some(ErrorCode::PRUNED));
+        }
+    }
+}
+
+/// How long a new neighbor is not pruned. Guess: a few requests' time.
+const NEWCOMER: Duration = Duration::from_secs(20);

@@ -1,0 +1,338 @@
+//! Neighbors coming, going and talking.
+
+use antiphon_protocol::QueryId;
+use antiphon_protocol::error_code::ErrorCode;
+use antiphon_protocol::peer::Extent;
+
+use crate::key::{PeerKey, RenditionKey};
+use crate::limits::{
+    FIND_HOPS_MAX, HOLDERS_PER_ANSWER_MAX, HOLDINGS_PER_MESSAGE_MAX, SPANS_PER_PEER_MAX,
+};
+use crate::node::NodeCore;
+use crate::node::availability::Believed;
+use crate::node::input::{Message, NeighborEvent};
+use crate::node::neighbors::{Neighbor, TOLD_FULL};
+use crate::node::output::{Offense, Output};
+use crate::node::overlay::FINDS_PER_SECOND_MAX;
+use crate::time::{Duration, Instant};
+
+/// A connection that ends sooner counts like a failed dial. Guess.
+const SHORT_CONNECTION: Duration = Duration::from_secs(10);
+
+impl NodeCore {
+    pub(crate) fn handle_neighbor(&mut self, now: Instant, peer: PeerKey, event: NeighborEvent) {
+        match event {
+            NeighborEvent::Connected {
+                outbound,
+                rtt,
+                spans_in_flight,
+                uploads,
+            } => {
+                self.connected(now, peer, outbound, rtt);
+                if let Some(neighbor) = self.neighbors.by_key_mut(peer) {
+                    neighbor.spans_max = spans_in_flight.min(SPANS_PER_PEER_MAX as u8);
+                    neighbor.uploads = uploads;
+                }
+                self.prune(now);
+            }
+            NeighborEvent::DialFailed => {
+                self.contacts
+                    .failed(now, peer, self.config.search.dial_backoff);
+            }
+            NeighborEvent::Disconnected { code } => {
+                let Some(neighbor) = self.neighbors.by_key(peer) else {
+                    return;
+                };
+                let brief = now.since(neighbor.since) < SHORT_CONNECTION || code.is_some();
+                let backoff = if brief {
+                    self.config.search.dial_backoff
+                } else {
+                    Duration::from_secs(1)
+                };
+                self.part_with(peer, None);
+                self.contacts.failed(now, peer, backoff);
+            }
+            NeighborEvent::Rtt(rtt) => match self.neighbors.by_key_mut(peer) {
+                Some(neighbor) => neighbor.measured_rtt(rtt),
+                None => self.ignore(),
+            },
+            NeighborEvent::Misbehaved => self.penalize(now, peer, Offense::Misbehaved),
+        }
+    }
+
+    pub(crate) fn handle_message(&mut self, now: Instant, peer: PeerKey, message: Message) {
+        if self.neighbors.by_key(peer).is_none() {
+            return self.ignore();
+        }
+        match message {
+            Message::Have { holdings } => {
+                for (rendition, extent) in holdings.into_iter().take(HOLDINGS_PER_MESSAGE_MAX) {
+                    if self.wants(rendition) || self.parked.contains(&rendition) {
+                        self.availability.said(rendition, peer, extent);
+                    }
+                }
+            }
+            Message::Interest { renditions } => {
+                if let Some(neighbor) = self.neighbors.by_key_mut(peer) {
+                    neighbor.set_interests(renditions);
+                }
+            }
+            Message::Find {
+                query,
+                rendition,
+                hops,
+            } => {
+                self.asked_to_find(now, peer, query, rendition, hops);
+            }
+            Message::Found {
+                query,
+                rendition,
+                holders,
+            } => {
+                self.found(peer, query, rendition, holders);
+            }
+            Message::Bye { code: _ } => {
+                self.part_with(peer, None);
+                self.contacts
+                    .failed(now, peer, self.config.search.dial_backoff);
+            }
+        }
+    }
+
+    fn connected(&mut self, now: Instant, peer: PeerKey, outbound: bool, rtt: Duration) {
+        self.contacts.connected(peer);
+        let refused = if self.shut_down || !self.config.peers || peer == PeerKey::OURSELVES {
+            Some(ErrorCode::GOING_AWAY)
+        } else if self.penalties.bars(now, peer) {
+            Some(ErrorCode::FORBIDDEN)
+        } else if self.neighbors.by_key(peer).is_none()
+            && self.neighbors.len() >= self.config.search.neighbors_hard
+        {
+            Some(ErrorCode::BUSY)
+        } else {
+            None
+        };
+        if let Some(code) = refused {
+            return self.emit(Output::Close { peer, code });
+        }
+        if self.neighbors.by_key(peer).is_some() {
+            // A second connection replaces the first; what ran on it is lost.
+            self.part_with(peer, None);
+        }
+        let mut neighbor = Neighbor::new(now, peer, outbound, rtt);
+        neighbor.spans_max = 1;
+        self.neighbors.insert(neighbor);
+    }
+
+    /// Ends what runs with a neighbor and forgets it; with a code, closes the connection too.
+    pub(crate) fn part_with(&mut self, peer: PeerKey, code: Option<ErrorCode>) {
+        if let Some(code) = code {
+            self.emit(Output::Close { peer, code });
+        }
+        if !self.neighbors.remove(peer) {
+            return;
+        }
+        let source = crate::node::output::Source::Peer(peer);
+        let lost: Vec<_> = self
+            .requests
+            .iter()
+            .filter(|r| r.source == source)
+            .map(|r| r.id)
+            .collect();
+        for id in lost {
+            self.cancel(id);
+        }
+        for upload in self.uploads.end(|upload| upload.peer == peer) {
+            self.emit(Output::EndUpload {
+                upload,
+                code: ErrorCode::CANCELED,
+            });
+        }
+    }
+
+    fn asked_to_find(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        query: QueryId,
+        rendition: RenditionKey,
+        hops: u8,
+    ) {
+        let Some(neighbor) = self.neighbors.by_key_mut(peer) else {
+            return;
+        };
+        let second = u32::try_from(now.as_micros() / 1_000_000).unwrap_or(u32::MAX);
+        if neighbor.finds_second != second {
+            (neighbor.finds_second, neighbor.finds) = (second, 0);
+        }
+        neighbor.finds = neighbor.finds.saturating_add(1);
+        let flooding = neighbor.finds > FINDS_PER_SECOND_MAX;
+        if flooding || !self.overlay.note(query, rendition, Some(peer)) {
+            return self.ignore();
+        }
+        let mut holders = Vec::new();
+        if self.uploads.allowed() && self.holdings.is_full(rendition) {
+            holders.push(PeerKey::OURSELVES);
+        }
+        let known = self.availability.of(rendition).iter();
+        let known = known.filter(|claim| claim.believed == Believed::Full && claim.peer != peer);
+        let known = known.filter(|claim| self.neighbors.by_key(claim.peer).is_some());
+        holders.extend(known.map(|claim| claim.peer));
+        holders.truncate(HOLDERS_PER_ANSWER_MAX);
+        let found = !holders.is_empty();
+        if found {
+            let message = Message::Found {
+                query,
+                rendition,
+                holders,
+            };
+            self.emit(Output::Send { peer, message });
+        }
+        let hops = hops.min(FIND_HOPS_MAX).saturating_sub(1);
+        if hops == 0 || found {
+            return;
+        }
+        let others: Vec<_> = self
+            .neighbors
+            .iter()
+            .map(|n| n.peer)
+            .filter(|other| *other != peer)
+            .collect();
+        for other in others {
+            let message = Message::Find {
+                query,
+                rendition,
+                hops,
+            };
+            self.emit(Output::Send {
+                peer: other,
+                message,
+            });
+        }
+    }
+
+    fn found(
+        &mut self,
+        from: PeerKey,
+        query: QueryId,
+        rendition: RenditionKey,
+        mut holders: Vec<PeerKey>,
+    ) {
+        holders.truncate(HOLDERS_PER_ANSWER_MAX);
+        match self.overlay.asker(query, rendition) {
+            None => self.ignore(),
+            Some(Some(asker)) if asker != from && self.neighbors.by_key(asker).is_some() => {
+                holders.retain(|holder| *holder != asker && *holder != PeerKey::OURSELVES);
+                if !holders.is_empty() {
+                    let message = Message::Found {
+                        query,
+                        rendition,
+                        holders,
+                    };
+                    self.emit(Output::Send {
+                        peer: asker,
+                        message,
+                    });
+                }
+            }
+            Some(Some(_)) => self.ignore(),
+            Some(None) => {
+                if let Some(neighbor) = self.neighbors.by_key_mut(from) {
+                    // Answers make a neighbor useful, like 64 KiB of music. Guess.
+                    neighbor.useful_kib = neighbor.useful_kib.saturating_add(64);
+                }
+                if self.wants(rendition) && self.holdings.partial(rendition).is_some() {
+                    holders.retain(|holder| *holder != PeerKey::OURSELVES);
+                    for holder in holders {
+                        // Behind what the tracker names: it knows who is online.
+                        self.availability.named(rendition, holder, true, 100);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells neighbors what this node wants to hear of, and what it has of what they want.
+    pub(crate) fn plan_news(&mut self, now: Instant) {
+        if self.neighbors.len() == 0 {
+            return;
+        }
+        self.tell_interest();
+        self.tell_have(now);
+    }
+
+    fn tell_interest(&mut self) {
+        let mut interests: Vec<RenditionKey> = Vec::new();
+        let playing = self.playback.map(|play| play.rendition);
+        let wanted = playing
+            .into_iter()
+            .chain(self.expected.iter().map(|expected| expected.rendition))
+            .chain(self.active_pins());
+        for rendition in wanted {
+            if self.holdings.partial(rendition).is_some() && !interests.contains(&rendition) {
+                interests.push(rendition);
+            }
+        }
+        // Zero is what a new neighbor was told: nothing.
+        let digest = interests.iter().fold(0_u32, |digest, key| {
+            digest.wrapping_mul(31).wrapping_add(key.0).wrapping_add(1)
+        });
+        let mut told = Vec::new();
+        for neighbor in self.neighbors.iter_mut() {
+            if neighbor.interest_told != digest {
+                neighbor.interest_told = digest;
+                told.push(neighbor.peer);
+            }
+        }
+        for peer in told {
+            let message = Message::Interest {
+                renditions: interests.clone(),
+            };
+            self.emit(Output::Send { peer, message });
+        }
+    }
+
+    fn tell_have(&mut self, now: Instant) {
+        if !self.uploads.allowed() {
+            return;
+        }
+        let interval = self.config.news.have_interval;
+        let mut messages = Vec::new();
+        let mut wake = None;
+        for neighbor in self.neighbors.iter_mut() {
+            let mut holdings: Vec<(RenditionKey, Extent)> = Vec::new();
+            let mut completed = false;
+            for (rendition, told) in &mut neighbor.interests {
+                let full = self.holdings.is_full(*rendition);
+                let units = if full {
+                    TOLD_FULL
+                } else {
+                    self.holdings.units(*rendition) as u16
+                };
+                if units == *told {
+                    continue;
+                }
+                completed |= full;
+                if !full && now < neighbor.have_at && !completed {
+                    wake = Some(neighbor.have_at.min(wake.unwrap_or(neighbor.have_at)));
+                    continue;
+                }
+                *told = units;
+                holdings.push((*rendition, self.holdings.extent(*rendition)));
+            }
+            if !holdings.is_empty() {
+                neighbor.have_at = now + interval;
+                messages.push((neighbor.peer, holdings));
+            }
+        }
+        for (peer, holdings) in messages {
+            self.emit(Output::Send {
+                peer,
+                message: Message::Have { holdings },
+            });
+        }
+        if let Some(wake) = wake {
+            self.wake_at(wake);
+        }
+    }
+}
