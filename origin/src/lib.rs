@@ -5,5 +5,6 @@
 //!
 //! Not here: accounts, the catalog, license keys in use, and everything about the swarm.
 
+pub mod ingest;
 pub mod library;
 pub mod server;

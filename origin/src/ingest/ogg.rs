@@ -22,6 +22,8 @@ pub(crate) struct OggMap {
     pub(crate) setup_bytes: u64,
     /// The position at the stream's end, in samples.
     pub(crate) last_granule: i64,
+    /// The offset of the stream's last page.
+    pub(crate) last_page: u64,
     /// For every packet behind the Vorbis headers, the offset of the page it starts on.
     pub(crate) packet_pages: Vec<u64>,
 }
@@ -34,6 +36,7 @@ pub(crate) fn map(reader: impl Read) -> Result<OggMap, OggError> {
         end: 0,
         setup_bytes: 0,
         last_granule: -1,
+        last_page: 0,
         packet_pages: Vec::new(),
     };
     let mut packets = PacketCount::default();
@@ -53,6 +56,7 @@ pub(crate) fn map(reader: impl Read) -> Result<OggMap, OggError> {
         if page.granule >= 0 {
             map.last_granule = page.granule;
         }
+        map.last_page = page.offset;
         map.end = pages.offset;
         if page.is_last {
             return Ok(map);

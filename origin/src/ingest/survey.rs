@@ -34,12 +34,17 @@ pub(crate) fn survey(path: &Path) -> Result<Survey, Refusal> {
         seek_table: Vec::new(),
     };
     let mut pages = map.packet_pages.iter();
+    // The last page's position is that of a cut, not of its last block: a decoder that starts
+    // there cannot tell where it is. The page before says so.
+    let before_last = map.packet_pages.iter().rev();
+    let mut before_last = before_last.filter(|page| **page < map.last_page);
+    let before_last = *before_last.next().unwrap_or(&map.last_page);
     // A block sounds only together with the one before it.
     let mut before: Option<u32> = None;
     let mut next_second = 0_u64;
     while let Some(packet) = input.next_packet()? {
         let page = pages.next().ok_or_else(disagreement)?;
-        let page = u32::try_from(*page).map_err(|_| too_large())?;
+        let page = u32::try_from(*page.min(&before_last)).map_err(|_| too_large())?;
         let decoded = input
             .decoder
             .decode(&packet)
