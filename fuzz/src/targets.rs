@@ -122,8 +122,18 @@ pub fn signed_capability(data: &[u8]) {
     }
 }
 
-/// A release file.
+/// A release file as it is, and with its checksum put right, so that what is behind it is reached.
 pub fn release(data: &[u8]) {
+    read_release(data);
+    if let Some((magic, rest)) = data.split_first_chunk::<8>()
+        && let Some((_, body)) = rest.split_first_chunk::<32>()
+    {
+        let checksum = blake3::hash(body);
+        read_release(&[magic.as_slice(), checksum.as_bytes(), body].concat());
+    }
+}
+
+fn read_release(data: &[u8]) {
     if let Ok(release) = Release::from_bytes(data) {
         let again = Release::from_bytes(&release.to_bytes()).expect("its own bytes");
         assert!(again.manifest == release.manifest && again.keys == release.keys);
@@ -167,7 +177,10 @@ pub fn span_verifier(data: &[u8]) {
         rest = after;
     }
     assert!(whole == (items == 1));
-    assert!(chunk_is_genuine(content, geometry, &[], first, encoded) == whole);
+    assert!(geometry.contains(span) || (items == 0 && verifier.wanted().is_none()));
+    if geometry.contains(span) {
+        assert!(chunk_is_genuine(content, geometry, &[], first, encoded) == whole);
+    }
 }
 
 /// Ids from command lines and URLs.
