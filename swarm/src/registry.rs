@@ -1,7 +1,18 @@
 //! [`SwarmRegistry`]: the tracker's knowledge of who holds what. Soft state: everything expires,
 //! nothing is written down, a restart fills it again from announces.
+//!
+//! An entry takes 16 bytes in its swarm and 4 with its peer; with slack and maps under 64
+//! (measured in a test). Not here: who may ask, tickets, addresses.
+
+mod expiry;
+mod selection;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 
 use crate::key::{PeerKey, RenditionKey};
+use crate::rng::SeededRng;
 use crate::time::{Duration, Instant};
 
 /// What the registry may hold, and for how long.
@@ -56,17 +67,65 @@ pub struct Pick {
     pub held: Held,
 }
 
+/// Holders one swarm keeps: far more than can be handed out between two announces, few enough that
+/// a lookup may look at all of them. Beyond it the one whose word is oldest goes. Guess.
+pub const SWARM_HOLDERS_MAX: usize = 4_096;
+
+/// Renditions one peer is believed to hold: a full cache of the largest size. Guess. Beyond it
+/// announces are ignored.
+pub const PEER_RENDITIONS_MAX: usize = 65_536;
+
+/// Peers that are joined at once. Beyond it the newcomer is not known. Guess.
+pub const PEERS_MAX: usize = 4 << 20;
+
+/// One peer holding one rendition.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    peer: PeerKey,
+    /// Seconds since the start at which it stops being believed.
+    expires: u32,
+    /// The lookup that handed it out last; zero is none.
+    handed: u32,
+    region: u8,
+    full: bool,
+    uploads: bool,
+    /// A fold of the prefix, enough to spread answers.
+    prefix: u8,
+}
+
+/// A joined peer.
+#[derive(Debug)]
+struct Peer {
+    profile: PeerProfile,
+    /// What it holds, in order.
+    renditions: Vec<RenditionKey>,
+}
+
 /// Who holds what among the nodes online.
 #[derive(Debug)]
 pub struct SwarmRegistry {
     config: RegistryConfig,
+    rng: SeededRng,
+    swarms: BTreeMap<RenditionKey, Vec<Entry>>,
+    peers: BTreeMap<PeerKey, Peer>,
+    len: usize,
+    lookups: u32,
+    sweep: expiry::Sweep,
 }
 
 impl SwarmRegistry {
     /// An empty registry.
     #[must_use]
-    pub fn new(config: RegistryConfig, _seed: [u8; 32]) -> Self {
-        Self { config }
+    pub fn new(config: RegistryConfig, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            rng: SeededRng::new(seed),
+            swarms: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            len: 0,
+            lookups: 0,
+            sweep: expiry::Sweep::default(),
+        }
     }
 
     /// What nodes are told as the time to announce again.
@@ -76,50 +135,227 @@ impl SwarmRegistry {
     }
 
     /// A node came online, or its profile changed.
-    pub fn join(&mut self, _now: Instant, _peer: PeerKey, _profile: PeerProfile) {}
+    pub fn join(&mut self, _now: Instant, peer: PeerKey, profile: PeerProfile) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            if known.profile == profile {
+                return;
+            }
+            known.profile = profile;
+            for rendition in &known.renditions {
+                let entries = self.swarms.get_mut(rendition);
+                if let Some(entry) = entries.and_then(|entries| entry_mut(entries, peer)) {
+                    entry.take_profile(profile);
+                }
+            }
+        } else if self.peers.len() < PEERS_MAX {
+            let renditions = Vec::new();
+            self.peers.insert(
+                peer,
+                Peer {
+                    profile,
+                    renditions,
+                },
+            );
+        }
+    }
 
     /// A node went offline: all its entries go.
-    pub fn leave(&mut self, _now: Instant, _peer: PeerKey) {}
+    pub fn leave(&mut self, _now: Instant, peer: PeerKey) {
+        let Some(gone) = self.peers.remove(&peer) else {
+            return;
+        };
+        for rendition in gone.renditions {
+            self.drop_entry(rendition, peer);
+        }
+    }
 
     /// A joined node holds a rendition, or, with `None`, does not any more.
     pub fn announce(
         &mut self,
-        _now: Instant,
-        _peer: PeerKey,
-        _rendition: RenditionKey,
-        _held: Option<Held>,
+        now: Instant,
+        peer: PeerKey,
+        rendition: RenditionKey,
+        held: Option<Held>,
     ) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let listed = known.renditions.binary_search(&rendition);
+        let Some(held) = held else {
+            if let Ok(at) = listed {
+                known.renditions.remove(at);
+                self.drop_entry(rendition, peer);
+            }
+            return;
+        };
+        let expires = now + self.config.lifetime;
+        let mut entry = Entry {
+            peer,
+            expires: expiry::to_seconds(expires),
+            handed: 0,
+            region: 0,
+            full: held == Held::Full,
+            uploads: false,
+            prefix: 0,
+        };
+        entry.take_profile(known.profile);
+        if let Err(at) = listed {
+            if known.renditions.len() >= PEER_RENDITIONS_MAX {
+                return;
+            }
+            grow(&mut known.renditions);
+            known.renditions.insert(at, rendition);
+        }
+        self.put_entry(rendition, entry);
+        self.sweep.note(expires);
+        if self.len > self.config.entries_max {
+            self.trim();
+        }
     }
 
     /// At most `limit` holders for `asker`, best first, never the asker itself.
     pub fn lookup(
         &mut self,
-        _now: Instant,
-        _asker: PeerKey,
-        _rendition: RenditionKey,
-        _limit: usize,
+        now: Instant,
+        asker: PeerKey,
+        rendition: RenditionKey,
+        limit: usize,
     ) -> Vec<Pick> {
-        Vec::new()
+        let region = self.peers.get(&asker).map_or(0, |peer| peer.profile.region);
+        self.lookups = self.lookups.saturating_add(1);
+        let Some(entries) = self.swarms.get_mut(&rendition) else {
+            return Vec::new();
+        };
+        let asking = selection::Asking {
+            asker,
+            region,
+            now: expiry::to_seconds(now),
+            lookup: self.lookups,
+            salt: self.rng.next_u64(),
+        };
+        selection::select(entries, asking, limit)
     }
 
-    /// Forgets what expired. Due at [`SwarmRegistry::poll_timeout`].
-    pub fn handle_timeout(&mut self, _now: Instant) {}
-
-    /// When something expires next.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
-
-    /// Entries known.
+    /// Entries known, some of which may have expired since the last sweep.
     #[must_use]
     pub fn len(&self) -> usize {
-        0
+        self.len
     }
 
     /// Whether nothing is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
+    }
+
+    fn put_entry(&mut self, rendition: RenditionKey, entry: Entry) {
+        let entries = self.swarms.entry(rendition).or_default();
+        match entries.binary_search_by_key(&entry.peer, |known| known.peer) {
+            Ok(at) => {
+                let handed = entries[at].handed;
+                entries[at] = Entry { handed, ..entry };
+            }
+            Err(at) => {
+                grow(entries);
+                entries.insert(at, entry);
+                self.len += 1;
+                if entries.len() > SWARM_HOLDERS_MAX {
+                    self.drop_oldest(rendition);
+                }
+            }
+        }
+    }
+
+    fn drop_entry(&mut self, rendition: RenditionKey, peer: PeerKey) {
+        let Some(entries) = self.swarms.get_mut(&rendition) else {
+            return;
+        };
+        if let Ok(at) = entries.binary_search_by_key(&peer, |entry| entry.peer) {
+            entries.remove(at);
+            self.len -= 1;
+            shrink(entries);
+        }
+        if entries.is_empty() {
+            self.swarms.remove(&rendition);
+        }
+    }
+
+    fn drop_oldest(&mut self, rendition: RenditionKey) {
+        let entries = self.swarms.get(&rendition);
+        let oldest = entries
+            .into_iter()
+            .flatten()
+            .min_by_key(|entry| (entry.full, entry.expires, entry.peer));
+        if let Some(peer) = oldest.map(|entry| entry.peer) {
+            self.drop_entry(rendition, peer);
+            self.unlist(peer, rendition);
+        }
+    }
+
+    fn unlist(&mut self, peer: PeerKey, rendition: RenditionKey) {
+        if let Some(peer) = self.peers.get_mut(&peer)
+            && let Ok(at) = peer.renditions.binary_search(&rendition)
+        {
+            peer.renditions.remove(at);
+            shrink(&mut peer.renditions);
+        }
+    }
+
+    /// Makes room by a 64th of the maximum: the largest swarms lose what was said longest ago.
+    fn trim(&mut self) {
+        let target = self.config.entries_max - self.config.entries_max / 64;
+        let mut largest = self.swarms.values().map(Vec::len).max().unwrap_or(0);
+        while self.len > target && largest > 0 {
+            let allowed = largest * 3 / 4;
+            let large = self
+                .swarms
+                .iter()
+                .filter(|(_, entries)| entries.len() > allowed);
+            let large: Vec<RenditionKey> = large.map(|(rendition, _)| *rendition).collect();
+            for rendition in large {
+                while self.len > target
+                    && self
+                        .swarms
+                        .get(&rendition)
+                        .is_some_and(|e| e.len() > allowed)
+                {
+                    self.drop_oldest(rendition);
+                }
+            }
+            largest = allowed;
+        }
+    }
+}
+
+impl Entry {
+    fn take_profile(&mut self, profile: PeerProfile) {
+        self.region = profile.region;
+        self.uploads = profile.uploads;
+        self.prefix = profile
+            .prefix
+            .to_le_bytes()
+            .into_iter()
+            .fold(0, |fold, byte| fold ^ byte);
+    }
+}
+
+fn entry_mut(entries: &mut [Entry], peer: PeerKey) -> Option<&mut Entry> {
+    let at = entries
+        .binary_search_by_key(&peer, |entry| entry.peer)
+        .ok()?;
+    entries.get_mut(at)
+}
+
+/// Makes room for one more by an eighth, not by doubling: most lists stay short.
+fn grow<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 8 + 1);
+    }
+}
+
+/// Gives memory back once half of it is unused.
+fn shrink<T>(list: &mut Vec<T>) {
+    if list.len() < list.capacity() / 2 {
+        list.shrink_to_fit();
     }
 }

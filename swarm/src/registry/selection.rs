@@ -1,0 +1,81 @@
+//! Which holders an asker is told: complete copies first, near ones first, those handed out
+//! longest ago first, spread over network prefixes; ties by seeded chance.
+
+use crate::key::PeerKey;
+use crate::registry::{Entry, Held, Pick};
+
+/// Candidates kept for each place in the answer, from which prefixes are spread. Guess.
+const CANDIDATES_PER_PLACE: usize = 4;
+
+/// One lookup.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    pub(super) asker: PeerKey,
+    pub(super) region: u8,
+    pub(super) now: u32,
+    pub(super) lookup: u32,
+    pub(super) salt: u64,
+}
+
+impl Asking {
+    /// Lower is better.
+    fn rank(&self, entry: &Entry) -> (bool, bool, u32, u64) {
+        let far = self.region != 0 && entry.region != self.region;
+        (!entry.full, far, entry.handed, self.chance(entry.peer))
+    }
+
+    /// A number that differs for each lookup and peer.
+    fn chance(&self, peer: PeerKey) -> u64 {
+        let mixed = (self.salt ^ u64::from(peer.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93)
+    }
+}
+
+/// At most `limit` of `entries`, best first; those are marked as handed out.
+pub(super) fn select(entries: &mut [Entry], asking: Asking, limit: usize) -> Vec<Pick> {
+    let mut ranked: Vec<((bool, bool, u32, u64), usize)> = entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| {
+            entry.uploads && entry.peer != asking.asker && entry.expires > asking.now
+        })
+        .map(|(at, entry)| (asking.rank(entry), at))
+        .collect();
+    let kept = limit.saturating_mul(CANDIDATES_PER_PLACE);
+    if ranked.len() > kept && kept > 0 {
+        ranked.select_nth_unstable(kept - 1);
+        ranked.truncate(kept);
+    }
+    ranked.sort_unstable();
+    let mut chosen: Vec<usize> = Vec::new();
+    let mut passed_over: Vec<usize> = Vec::new();
+    let mut prefixes: Vec<u8> = Vec::new();
+    for (_, at) in ranked {
+        let prefix = entries[at].prefix;
+        if prefixes.contains(&prefix) {
+            passed_over.push(at);
+        } else if chosen.len() < limit {
+            prefixes.push(prefix);
+            chosen.push(at);
+        }
+    }
+    // Better a second holder behind one prefix than none.
+    let free = limit.saturating_sub(chosen.len());
+    chosen.extend(passed_over.into_iter().take(free));
+    chosen.sort_by_key(|at| asking.rank(&entries[*at]));
+    let mut picks = Vec::with_capacity(chosen.len());
+    for at in chosen {
+        let entry = &mut entries[at];
+        entry.handed = asking.lookup;
+        let held = if entry.full {
+            Held::Full
+        } else {
+            Held::Partial
+        };
+        picks.push(Pick {
+            peer: entry.peer,
+            held,
+        });
+    }
+    picks
+}

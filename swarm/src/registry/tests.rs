@@ -1,0 +1,189 @@
+use super::*;
+
+const R: RenditionKey = RenditionKey(7);
+const T0: Instant = Instant::START;
+
+fn profile(region: u8, prefix: u32) -> PeerProfile {
+    PeerProfile {
+        region,
+        prefix,
+        uploads: true,
+    }
+}
+
+fn registry(peers: u32) -> SwarmRegistry {
+    let mut registry = SwarmRegistry::new(RegistryConfig::default(), [1; 32]);
+    for peer in 0..peers {
+        registry.join(T0, PeerKey(peer), profile(0, peer));
+    }
+    registry
+}
+
+#[test]
+fn every_full_copy_is_known_and_the_asker_is_never_told_of_itself() {
+    let mut registry = registry(30);
+    for peer in 0..30 {
+        registry.announce(T0, PeerKey(peer), R, Some(Held::Full));
+    }
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let picks = registry.lookup(T0, PeerKey(3), R, 10);
+        assert_eq!(picks.len(), 10);
+        told.extend(picks.into_iter().map(|pick| pick.peer.0));
+    }
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), 29, "handed out in turn: {told:?}");
+    assert!(!told.contains(&3));
+}
+
+#[test]
+fn full_copies_come_before_partial_ones_and_near_before_far() {
+    let mut registry = SwarmRegistry::new(RegistryConfig::default(), [1; 32]);
+    for peer in 0..8 {
+        registry.join(T0, PeerKey(peer), profile(1 + (peer % 2) as u8, peer));
+        let held = if peer < 4 { Held::Partial } else { Held::Full };
+        registry.announce(T0, PeerKey(peer), R, Some(held));
+    }
+    registry.join(T0, PeerKey(99), profile(1, 99));
+    let picks = registry.lookup(T0, PeerKey(99), R, 10);
+    let full: Vec<bool> = picks.iter().map(|pick| pick.held == Held::Full).collect();
+    assert_eq!(full, [true, true, true, true, false, false, false, false]);
+    let mut near: Vec<u32> = picks.iter().take(2).map(|pick| pick.peer.0).collect();
+    near.sort_unstable();
+    assert_eq!(near, [4, 6]);
+}
+
+#[test]
+fn answers_are_spread_over_prefixes() {
+    let mut registry = SwarmRegistry::new(RegistryConfig::default(), [1; 32]);
+    for peer in 0..20 {
+        registry.join(
+            T0,
+            PeerKey(peer),
+            profile(0, if peer < 16 { 5 } else { peer }),
+        );
+        registry.announce(T0, PeerKey(peer), R, Some(Held::Full));
+    }
+    let picks = registry.lookup(T0, PeerKey(99), R, 5);
+    let crowded = picks.iter().filter(|pick| pick.peer.0 < 16).count();
+    assert_eq!((picks.len(), crowded), (5, 1));
+}
+
+#[test]
+fn peers_that_do_not_upload_or_left_are_not_told() {
+    let mut registry = registry(3);
+    for peer in 0..3 {
+        registry.announce(T0, PeerKey(peer), R, Some(Held::Full));
+    }
+    registry.join(
+        T0,
+        PeerKey(0),
+        PeerProfile {
+            uploads: false,
+            ..profile(0, 0)
+        },
+    );
+    registry.leave(T0, PeerKey(1));
+    let picks = registry.lookup(T0, PeerKey(99), R, 10);
+    assert_eq!(
+        picks,
+        [Pick {
+            peer: PeerKey(2),
+            held: Held::Full
+        }]
+    );
+    registry.announce(T0, PeerKey(2), R, None);
+    assert!(registry.lookup(T0, PeerKey(99), R, 10).is_empty());
+    assert_eq!(registry.len(), 1);
+    registry.announce(T0, PeerKey(1), R, Some(Held::Full));
+    assert_eq!(registry.len(), 1, "who has not joined is not believed");
+}
+
+#[test]
+fn what_nobody_repeats_is_forgotten() {
+    let mut registry = registry(2);
+    registry.announce(T0, PeerKey(0), R, Some(Held::Full));
+    let half = T0 + Duration::from_secs(1_500);
+    registry.announce(half, PeerKey(1), R, Some(Held::Full));
+    let later = T0 + RegistryConfig::default().lifetime + Duration::from_secs(1);
+    assert_eq!(registry.lookup(later, PeerKey(9), R, 10).len(), 1);
+    let due = registry.poll_timeout().expect("something expires");
+    registry.handle_timeout(due.max(later));
+    assert_eq!(registry.len(), 1);
+    let due = registry.poll_timeout().expect("the other expires too");
+    registry.handle_timeout(due);
+    assert!(registry.is_empty() && registry.poll_timeout().is_none());
+}
+
+#[test]
+fn a_full_registry_forgets_the_oldest_of_the_largest_swarms() {
+    let config = RegistryConfig {
+        entries_max: 640,
+        ..RegistryConfig::default()
+    };
+    let mut registry = SwarmRegistry::new(config, [1; 32]);
+    for peer in 0..700 {
+        let now = T0 + Duration::from_secs(u64::from(peer));
+        registry.join(now, PeerKey(peer), profile(0, peer));
+        registry.announce(now, PeerKey(peer), R, Some(Held::Full));
+        if peer < 10 {
+            registry.announce(
+                now,
+                PeerKey(peer),
+                RenditionKey(100 + peer),
+                Some(Held::Full),
+            );
+        }
+    }
+    assert!(registry.len() <= 640);
+    for rare in 0..10 {
+        assert_eq!(
+            registry
+                .lookup(T0, PeerKey(999), RenditionKey(100 + rare), 1)
+                .len(),
+            1
+        );
+    }
+    let listed: usize = registry
+        .peers
+        .values()
+        .map(|peer| peer.renditions.len())
+        .sum();
+    assert_eq!(listed, registry.len(), "both sides tell the same");
+}
+
+#[test]
+fn one_swarm_is_bounded() {
+    let mut registry = registry(SWARM_HOLDERS_MAX as u32 + 50);
+    for peer in 0..SWARM_HOLDERS_MAX as u32 + 50 {
+        registry.announce(T0, PeerKey(peer), R, Some(Held::Full));
+    }
+    assert_eq!(registry.len(), SWARM_HOLDERS_MAX);
+    assert_eq!(registry.lookup(T0, PeerKey(1), R, 10).len(), 10);
+}
+
+#[test]
+fn an_entry_takes_at_most_64_bytes() {
+    // 1,000 peers with 200 of 5,000 renditions each; heap blocks cost 16 bytes on top.
+    let mut registry = registry(1_000);
+    for peer in 0..1_000_u32 {
+        for slot in 0..200_u32 {
+            let rendition = RenditionKey((peer * 7 + slot * slot * 3) % 5_000);
+            registry.announce(T0, PeerKey(peer), rendition, Some(Held::Full));
+        }
+    }
+    let lists = registry
+        .swarms
+        .values()
+        .map(|e| e.capacity() * size_of::<Entry>() + 16);
+    let listed = registry.peers.values();
+    let listed = listed.map(|p| p.renditions.capacity() * size_of::<RenditionKey>() + 16);
+    // B-tree nodes are at worst half full.
+    let swarms = registry.swarms.len() * 2 * (4 + size_of::<Vec<Entry>>());
+    let peers = registry.peers.len() * 2 * (4 + size_of::<Peer>());
+    let bytes = lists.sum::<usize>() + listed.sum::<usize>() + swarms + peers;
+    let each = bytes / registry.len();
+    assert_eq!(size_of::<Entry>(), 16);
+    assert!(each <= 64, "{each} bytes an entry");
+}
