@@ -274,3 +274,6 @@ fn stopped(why: Stopped) -> io::Error {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

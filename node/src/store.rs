@@ -330,7 +330,8 @@ impl ChunkStore {
     }
 
     /// Keeps a small value. Once this returns, the value outlives `kill -9` and a power cut; if
-    /// it fails, the old value is still there. On a full disk the reserve makes room.
+    /// it fails, either the old value or this one is there, whole. On a full disk the reserve
+    /// makes room.
     ///
     /// # Errors
     /// If the key is none, the value is longer than [`STATE_BYTES_MAX`], or the disk refuses.

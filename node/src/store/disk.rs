@@ -67,12 +67,6 @@ pub trait DiskFile: Send + Sync {
     /// As the file system reports.
     fn len(&self) -> io::Result<u64>;
 
-    /// Cuts the file, or extends it with a hole.
-    ///
-    /// # Errors
-    /// As the file system reports.
-    fn set_len(&self, len: u64) -> io::Result<()>;
-
     /// Makes everything written survive a power cut.
     ///
     /// # Errors
@@ -190,10 +184,6 @@ impl DiskFile for OsFile {
 
     fn len(&self) -> io::Result<u64> {
         self.0.metadata().map(|metadata| metadata.len())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
