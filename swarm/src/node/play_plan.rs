@@ -86,6 +86,8 @@ impl NodeCore {
         let position = play.chunk(now);
         let window = position.0.saturating_add(self.window(now, &play));
         let mut need = Need::new(position, window.min(chunk_count));
+        // The origin carries a play in order: nothing of it beyond a chunk that waits for peers.
+        let mut in_order = true;
         for _ in 0..RUNS_MAX {
             let Some(partial) = self.holdings.partial(play.rendition) else {
                 return;
@@ -94,10 +96,15 @@ impl NodeCore {
             let Some((first, end)) = need.next(&partial.held, unasked) else {
                 return;
             };
-            match self.ask_for_run(now, &play, first, end) {
+            match self.ask_for_run(now, &play, first, end, in_order) {
                 Asked::Until(until) if until < end => need.resume_at(until),
                 Asked::Until(_) => {}
                 Asked::Nobody => {
+                    if self.is_covered(play.rendition, ChunkIndex(first)) {
+                        // It is a matter of time, and later chunks would only delay it.
+                        return;
+                    }
+                    in_order = false;
                     let unit = antiphon_protocol::peer::EXTENT_UNIT_CHUNKS;
                     let next_unit = (first / unit + 1) * unit;
                     if next_unit < end {
@@ -122,7 +129,14 @@ impl NodeCore {
         play.chunks_in(ahead.peers_min.saturating_add(heard.saturating_mul(2)))
     }
 
-    fn ask_for_run(&mut self, now: Instant, play: &Playback, first: u32, end: u32) -> Asked {
+    fn ask_for_run(
+        &mut self,
+        now: Instant,
+        play: &Playback,
+        first: u32,
+        end: u32,
+        in_order: bool,
+    ) -> Asked {
         let chunk = ChunkIndex(first);
         let need = self.need(now, play, chunk);
         let rung = Rung::of(need, &self.config.ladder);
@@ -139,7 +153,8 @@ impl NodeCore {
             let source = Source::Peer(peer.peer);
             return self.ask(now, play, source, first, peer.until.min(first + most), need);
         }
-        if !self.room_for_origin(false) || !self.is_origins_turn(now, play, chunk, need) {
+        let origin = in_order && self.room_for_origin(false);
+        if !origin || !self.is_origins_turn(now, play, chunk, need) {
             return Asked::Nobody;
         }
         let Some(route) = self.origin_route(now, play.rendition, chunk) else {
@@ -155,6 +170,16 @@ impl NodeCore {
         };
         let source = Source::Origin(route);
         self.ask(now, play, source, first, end.min(first + most), need)
+    }
+
+    /// Whether a connected peer that may be asked again soon says to hold `chunk`.
+    fn is_covered(&self, rendition: RenditionKey, chunk: ChunkIndex) -> bool {
+        self.availability.of(rendition).iter().any(|claim| {
+            let soon = self.now + self.config.ladder.race;
+            let neighbor = self.neighbors.by_key(claim.peer);
+            let usable = neighbor.is_some_and(|n| n.uploads && n.retry_at <= soon);
+            usable && claim.covers(chunk) && claim.retry_at <= soon
+        })
     }
 
     /// The first span of a play is the head, whatever the source.

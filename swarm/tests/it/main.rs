@@ -1,0 +1,9 @@
+//! Several cores in one modelled world: streaming, failing sources, fairness, replay, and random
+//! inputs against the invariants.
+
+mod fairness;
+mod fallback;
+mod model;
+mod pair;
+mod replay;
+mod streaming;

@@ -1,0 +1,867 @@
+//! The world of these tests: cores joined by a queue of events and a virtual clock, with links of
+//! a rate and a latency, an origin, a tracker (the real registry), and players that report stalls.
+//!
+//! Keys are global: peer `n` is node `n` everywhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use antiphon_protocol::error_code::ErrorCode;
+use antiphon_protocol::peer::Extent;
+use antiphon_protocol::{BitRate, ByteCount, CHUNK_BYTES, ChunkIndex, ChunkSet, Geometry, Span};
+use antiphon_swarm::node::input::{
+    Command, FetchEvent, Message, NeighborEvent, RenditionSpec, StoreEvent, TrackerEvent,
+};
+use antiphon_swarm::node::output::{Event, OriginRoute, Source};
+use antiphon_swarm::registry::{Held, PeerProfile, RegistryConfig};
+use antiphon_swarm::{
+    Duration, FetchId, Input, Instant, NodeConfig, NodeCore, Output, PeerKey, PlayId, RenditionKey,
+    SwarmRegistry, UploadId,
+};
+
+/// What a node does with spans asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Honest,
+    /// Accepts and never sends.
+    Silent,
+    /// Claims everything, declines everything.
+    Liar,
+    /// Sends wrong bytes.
+    Corrupt,
+    /// Gone: dials to it fail.
+    Offline,
+}
+
+/// How a route to the origin behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Up,
+    Refusing,
+    Silent,
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Input(usize, Input),
+    Due(usize),
+    Message(usize, usize, Message),
+    Dialed(usize, usize),
+    Asked(Transfer),
+    Step(u64),
+    Arrived(u64),
+    Lookup(usize, RenditionKey, u8),
+    Announce(usize, Vec<(RenditionKey, Extent)>),
+    Tick(usize, u64),
+}
+
+#[derive(Clone, Debug)]
+struct Transfer {
+    to: usize,
+    fetch: FetchId,
+    source: Source,
+    rendition: RenditionKey,
+    span: Span,
+    upload: Option<UploadId>,
+    sent: u32,
+    arrived: u32,
+    over: bool,
+    priority: antiphon_protocol::peer::Priority,
+}
+
+/// A link: how far, how fast, until when busy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Uplink {
+    pub(crate) latency: Duration,
+    pub(crate) bytes_per_second: u64,
+    free: Instant,
+}
+
+impl Uplink {
+    pub(crate) fn new(latency: Duration, bytes_per_second: u64) -> Self {
+        Self {
+            latency,
+            bytes_per_second,
+            free: Instant::START,
+        }
+    }
+
+    fn send(&mut self, now: Instant, bytes: u64) -> Instant {
+        let start = self.free.max(now);
+        let micros = bytes * 1_000_000 / self.bytes_per_second.max(1);
+        self.free = start + Duration::from_micros(micros);
+        self.free
+    }
+}
+
+/// What a listener heard of one play.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    pub(crate) asked: Instant,
+    pub(crate) started: Option<Instant>,
+    pub(crate) ended: bool,
+    pub(crate) stalls: u32,
+}
+
+#[derive(Debug)]
+struct Player {
+    rendition: RenditionKey,
+    chunk: u32,
+    generation: u64,
+    waiting: bool,
+}
+
+pub(crate) struct Node {
+    pub(crate) core: NodeCore,
+    pub(crate) uplink: Uplink,
+    pub(crate) manner: Manner,
+    pub(crate) spans_in_flight: u8,
+    connected: BTreeSet<usize>,
+    held: BTreeMap<RenditionKey, ChunkSet>,
+    player: Option<Player>,
+    pub(crate) plays: Vec<Heard>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) bytes: BTreeMap<Source, u64>,
+    pub(crate) uploaded: u64,
+    due: Option<Instant>,
+    generation: u64,
+}
+
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    queue: BTreeMap<(Instant, u64), Happening>,
+    sequence: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) specs: BTreeMap<RenditionKey, RenditionSpec>,
+    pub(crate) registry: SwarmRegistry,
+    pub(crate) tracker_up: bool,
+    pub(crate) tracker_latency: Duration,
+    pub(crate) quic: Route,
+    pub(crate) http: Route,
+    pub(crate) origin: Uplink,
+    transfers: BTreeMap<u64, Transfer>,
+    next_upload: u64,
+    pub(crate) log: Vec<String>,
+    pub(crate) keep_log: bool,
+}
+
+/// A song of `seconds` at 160 kbit/s.
+pub(crate) fn song(seconds: u64) -> RenditionSpec {
+    let size = ByteCount(seconds * 20_000);
+    RenditionSpec {
+        geometry: Geometry::new(size).expect("a legal size"),
+        bit_rate: BitRate(160_000),
+    }
+}
+
+impl World {
+    /// An origin 20 ms away with 100 Mbit/s for each node, a tracker 10 ms away.
+    pub(crate) fn new() -> Self {
+        Self {
+            now: Instant::START,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            nodes: Vec::new(),
+            specs: BTreeMap::new(),
+            registry: SwarmRegistry::new(RegistryConfig::default(), [9; 32]),
+            tracker_up: true,
+            tracker_latency: Duration::from_millis(10),
+            quic: Route::Up,
+            http: Route::Up,
+            origin: Uplink::new(Duration::from_millis(10), 12_500_000),
+            transfers: BTreeMap::new(),
+            next_upload: 0,
+            log: Vec::new(),
+            keep_log: false,
+        }
+    }
+
+    /// Adds a node `latency` away from everybody, and returns its number.
+    pub(crate) fn node(&mut self, config: NodeConfig, latency: Duration, rate: u64) -> usize {
+        let at = self.nodes.len();
+        self.nodes.push(Node {
+            core: NodeCore::new(config, [at as u8; 32]),
+            uplink: Uplink::new(latency, rate),
+            manner: Manner::Honest,
+            spans_in_flight: 2,
+            connected: BTreeSet::new(),
+            held: BTreeMap::new(),
+            player: None,
+            plays: Vec::new(),
+            events: Vec::new(),
+            bytes: BTreeMap::new(),
+            uploaded: 0,
+            due: None,
+            generation: 0,
+        });
+        let profile = PeerProfile {
+            region: 0,
+            prefix: at as u32,
+            uploads: true,
+        };
+        self.registry.join(self.now, PeerKey(at as u32), profile);
+        self.input(at, Input::Tracker(TrackerEvent::Reachable));
+        at
+    }
+
+    /// A node in the same city: 1 ms away, 50 Mbit/s up.
+    pub(crate) fn near(&mut self) -> usize {
+        self.node(
+            NodeConfig::antiphon(),
+            Duration::from_micros(500),
+            6_250_000,
+        )
+    }
+
+    pub(crate) fn publish(&mut self, key: u32, spec: RenditionSpec) -> RenditionKey {
+        self.specs.insert(RenditionKey(key), spec);
+        RenditionKey(key)
+    }
+
+    /// The node holds all of it from the start.
+    pub(crate) fn give(&mut self, node: usize, rendition: RenditionKey) {
+        let spec = self.specs[&rendition];
+        let held = ChunkSet::full(spec.geometry);
+        self.nodes[node].held.insert(rendition, held.clone());
+        let idle = Duration::ZERO;
+        let pinned = false;
+        self.command(
+            node,
+            Command::Restore {
+                rendition,
+                spec,
+                held,
+                idle,
+                pinned,
+            },
+        );
+        let held = Some(Held::Full);
+        self.registry
+            .announce(self.now, PeerKey(node as u32), rendition, held);
+    }
+
+    pub(crate) fn introduce(&mut self, node: usize, rendition: RenditionKey) {
+        let spec = self.specs[&rendition];
+        self.command(node, Command::Introduce { rendition, spec });
+        let empty = ChunkSet::empty(spec.geometry);
+        self.nodes[node].held.entry(rendition).or_insert(empty);
+    }
+
+    /// Opens and plays a track as a driver does: introduce, play, and the holders that came with
+    /// the track.
+    pub(crate) fn play(&mut self, node: usize, rendition: RenditionKey) {
+        self.introduce(node, rendition);
+        let number = self.nodes[node].plays.len() as u64;
+        let now = self.now;
+        self.nodes[node].generation += 1;
+        let generation = self.nodes[node].generation;
+        self.nodes[node].player = Some(Player {
+            rendition,
+            chunk: 0,
+            generation,
+            waiting: true,
+        });
+        let heard = Heard {
+            asked: now,
+            started: None,
+            ended: false,
+            stalls: 0,
+        };
+        self.nodes[node].plays.push(heard);
+        let from = ChunkIndex(0);
+        self.command(
+            node,
+            Command::Play {
+                play: PlayId(number),
+                rendition,
+                from,
+            },
+        );
+        if self.tracker_up {
+            let asker = PeerKey(node as u32);
+            let picks = self.registry.lookup(now, asker, rendition, 10);
+            let holders = picks
+                .into_iter()
+                .map(|p| (p.peer, p.held == Held::Full))
+                .collect();
+            self.input(
+                node,
+                Input::Tracker(TrackerEvent::Holders { rendition, holders }),
+            );
+        }
+        self.resume(node);
+    }
+
+    pub(crate) fn command(&mut self, node: usize, command: Command) {
+        self.input(node, Input::Command(command));
+    }
+
+    pub(crate) fn input(&mut self, node: usize, input: Input) {
+        let now = self.now;
+        if self.keep_log {
+            self.log.push(format!("{now:?} {node} < {input:?}"));
+        }
+        self.nodes[node].core.handle(now, input);
+        antiphon_swarm::invariants::check(&self.nodes[node].core).expect("a sound state");
+        while let Some(output) = self.nodes[node].core.poll_output() {
+            if self.keep_log {
+                self.log.push(format!("{now:?} {node} > {output:?}"));
+            }
+            self.carry_out(node, output);
+        }
+        let due = self.nodes[node].core.poll_timeout();
+        if due != self.nodes[node].due {
+            self.nodes[node].due = due;
+            if let Some(due) = due {
+                self.at(due, Happening::Due(node));
+            }
+        }
+    }
+
+    /// Connects two nodes without waiting.
+    pub(crate) fn connect(&mut self, a: usize, b: usize) {
+        let rtt = self.rtt(a, b);
+        for (node, peer, outbound) in [(a, b, true), (b, a, false)] {
+            self.nodes[node].connected.insert(peer);
+            let spans_in_flight = self.nodes[peer].spans_in_flight;
+            let event = NeighborEvent::Connected {
+                outbound,
+                rtt,
+                spans_in_flight,
+                uploads: true,
+            };
+            self.input(
+                node,
+                Input::Neighbor {
+                    peer: PeerKey(peer as u32),
+                    event,
+                },
+            );
+        }
+    }
+
+    /// Cuts a node off from everybody; it stays dead.
+    pub(crate) fn kill(&mut self, node: usize) {
+        self.nodes[node].manner = Manner::Offline;
+        self.registry.leave(self.now, PeerKey(node as u32));
+        let peers: Vec<usize> = core::mem::take(&mut self.nodes[node].connected)
+            .into_iter()
+            .collect();
+        let source = Source::Peer(PeerKey(node as u32));
+        for peer in peers {
+            self.nodes[peer].connected.remove(&node);
+            let event = NeighborEvent::Disconnected { code: None };
+            self.input(
+                peer,
+                Input::Neighbor {
+                    peer: PeerKey(node as u32),
+                    event,
+                },
+            );
+        }
+        let lost = self
+            .transfers
+            .iter_mut()
+            .filter(|(_, t)| t.source == source || t.to == node);
+        let mut failed = Vec::new();
+        for (_, transfer) in lost {
+            if !transfer.over && transfer.source == source {
+                failed.push((transfer.to, transfer.fetch));
+            }
+            transfer.over = true;
+        }
+        for (to, fetch) in failed {
+            self.input(
+                to,
+                Input::Fetch {
+                    fetch,
+                    event: FetchEvent::Failed,
+                },
+            );
+        }
+    }
+
+    /// Runs until `end`.
+    pub(crate) fn run_until(&mut self, end: Instant) {
+        let mut steps = 0_u64;
+        while let Some(((at, sequence), _)) = self.queue.first_key_value() {
+            let (at, sequence) = (*at, *sequence);
+            if at > end {
+                break;
+            }
+            let happening = self.queue.remove(&(at, sequence)).expect("just seen");
+            self.now = at;
+            self.happen(happening);
+            steps += 1;
+            assert!(steps < 20_000_000, "the world does not come to rest");
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn run(&mut self, time: Duration) {
+        self.run_until(self.now + time);
+    }
+
+    pub(crate) fn start_latency(&self, node: usize, play: usize) -> Duration {
+        let heard = self.nodes[node].plays[play];
+        let started = heard
+            .started
+            .unwrap_or_else(|| panic!("node {node} never started"));
+        started.since(heard.asked)
+    }
+
+    pub(crate) fn stalls(&self) -> u32 {
+        self.nodes
+            .iter()
+            .flat_map(|node| &node.plays)
+            .map(|play| play.stalls)
+            .sum()
+    }
+
+    pub(crate) fn from_origin(&self, node: usize) -> u64 {
+        let bytes = &self.nodes[node].bytes;
+        bytes
+            .iter()
+            .filter(|(s, _)| matches!(s, Source::Origin(_)))
+            .map(|(_, b)| *b)
+            .sum()
+    }
+
+    pub(crate) fn from_peers(&self, node: usize) -> u64 {
+        let bytes = &self.nodes[node].bytes;
+        bytes
+            .iter()
+            .filter(|(s, _)| matches!(s, Source::Peer(_)))
+            .map(|(_, b)| *b)
+            .sum()
+    }
+
+    fn at(&mut self, at: Instant, happening: Happening) {
+        self.sequence += 1;
+        self.queue
+            .insert((at.max(self.now), self.sequence), happening);
+    }
+
+    fn rtt(&self, a: usize, b: usize) -> Duration {
+        let one_way = self.nodes[a]
+            .uplink
+            .latency
+            .saturating_add(self.nodes[b].uplink.latency);
+        one_way.saturating_mul(2)
+    }
+
+    fn one_way(&self, source: Source, to: usize) -> Duration {
+        match source {
+            Source::Peer(peer) => {
+                Duration::from_micros(self.rtt(peer.0 as usize, to).as_micros() / 2)
+            }
+            Source::Origin(_) => self.origin.latency,
+        }
+    }
+
+    fn carry_out(&mut self, node: usize, output: Output) {
+        let now = self.now;
+        match output {
+            Output::Send { peer, message } => {
+                let to = peer.0 as usize;
+                if self.nodes[node].connected.contains(&to) {
+                    let delay = self.one_way(Source::Peer(peer), node);
+                    self.at(now + delay, Happening::Message(node, to, message));
+                }
+            }
+            Output::Dial { peer } => {
+                let to = peer.0 as usize;
+                // Two round trips: path and ticket.
+                let delay = self.rtt(node, to).saturating_mul(2);
+                self.at(now + delay, Happening::Dialed(node, to));
+            }
+            Output::Close { peer, .. } => self.disconnect(node, peer.0 as usize),
+            Output::Fetch {
+                fetch,
+                source,
+                rendition,
+                span,
+                priority,
+                ..
+            } => {
+                let transfer = Transfer {
+                    to: node,
+                    fetch,
+                    source,
+                    rendition,
+                    span,
+                    upload: None,
+                    sent: 0,
+                    arrived: 0,
+                    over: false,
+                    priority,
+                };
+                let delay = self.one_way(source, node);
+                self.at(now + delay, Happening::Asked(transfer));
+            }
+            Output::Cancel { fetch } => {
+                let mine = |t: &&mut Transfer| t.to == node && t.fetch == fetch;
+                if let Some(transfer) = self.transfers.values_mut().find(mine) {
+                    transfer.over = true;
+                }
+            }
+            Output::AcceptUpload { upload } => self.accept(node, upload),
+            Output::DeclineUpload {
+                upload,
+                code,
+                retry_after,
+            } => {
+                self.answer(node, upload, FetchEvent::Declined { code, retry_after });
+            }
+            Output::EndUpload { upload, .. } => {
+                self.answer(node, upload, FetchEvent::Failed);
+                let sent = ByteCount::ZERO;
+                let ended = Input::UploadEnded {
+                    upload,
+                    sent,
+                    complete: false,
+                };
+                self.at(now, Happening::Input(node, ended));
+            }
+            Output::Lookup { rendition, limit } => {
+                let at = now + self.tracker_latency;
+                self.at(at, Happening::Lookup(node, rendition, limit));
+            }
+            Output::Announce { entries } => {
+                let at = now + self.tracker_latency;
+                self.at(at, Happening::Announce(node, entries));
+            }
+            Output::Evict { rendition } => {
+                let empty = ChunkSet::empty(self.specs[&rendition].geometry);
+                self.nodes[node].held.insert(rendition, empty);
+                let event = StoreEvent::Evicted { rendition };
+                self.at(now, Happening::Input(node, Input::Store(event)));
+            }
+            Output::Event(event) => self.note(node, event),
+        }
+    }
+
+    fn note(&mut self, node: usize, event: Event) {
+        if let Event::Received { source, bytes, .. } = event {
+            *self.nodes[node].bytes.entry(source).or_default() += bytes.0;
+        } else {
+            self.nodes[node].events.push(event);
+        }
+    }
+
+    fn disconnect(&mut self, a: usize, b: usize) {
+        self.nodes[a].connected.remove(&b);
+        if self.nodes[b].connected.remove(&a) {
+            let event = NeighborEvent::Disconnected {
+                code: Some(ErrorCode::PRUNED),
+            };
+            let peer = PeerKey(a as u32);
+            self.at(
+                self.now,
+                Happening::Input(b, Input::Neighbor { peer, event }),
+            );
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Input(node, input) => self.input(node, input),
+            Happening::Due(node) => {
+                if self.nodes[node].due == Some(self.now) {
+                    self.nodes[node].due = None;
+                    self.input(node, Input::Timeout);
+                }
+            }
+            Happening::Message(from, to, message) => {
+                if self.nodes[to].connected.contains(&from) {
+                    let peer = PeerKey(from as u32);
+                    let message = named_for(message, from, to);
+                    self.input(to, Input::Message { peer, message });
+                }
+            }
+            Happening::Dialed(from, to) => {
+                if self.nodes[to].manner == Manner::Offline {
+                    let event = NeighborEvent::DialFailed;
+                    self.input(
+                        from,
+                        Input::Neighbor {
+                            peer: PeerKey(to as u32),
+                            event,
+                        },
+                    );
+                } else if !self.nodes[from].connected.contains(&to) {
+                    self.connect(from, to);
+                }
+            }
+            Happening::Asked(transfer) => self.asked(transfer),
+            Happening::Step(id) => self.step(id),
+            Happening::Arrived(id) => self.arrived(id),
+            Happening::Lookup(node, rendition, limit) => self.look_up(node, rendition, limit),
+            Happening::Announce(node, entries) => self.announced(node, entries),
+            Happening::Tick(node, generation) => self.tick(node, generation),
+        }
+    }
+
+    fn look_up(&mut self, node: usize, rendition: RenditionKey, limit: u8) {
+        let event = if self.tracker_up {
+            let (now, asker) = (self.now, PeerKey(node as u32));
+            let picks = self.registry.lookup(now, asker, rendition, limit.into());
+            let holders = picks
+                .into_iter()
+                .map(|p| (p.peer, p.held == Held::Full))
+                .collect();
+            TrackerEvent::Holders { rendition, holders }
+        } else {
+            TrackerEvent::Unreachable
+        };
+        let at = self.now + self.tracker_latency;
+        self.at(at, Happening::Input(node, Input::Tracker(event)));
+    }
+
+    fn announced(&mut self, node: usize, entries: Vec<(RenditionKey, Extent)>) {
+        let event = if self.tracker_up {
+            for (rendition, extent) in entries {
+                let held = match extent {
+                    Extent::Full => Some(Held::Full),
+                    Extent::Partial(_) => Some(Held::Partial),
+                    Extent::Gone => None,
+                };
+                self.registry
+                    .announce(self.now, PeerKey(node as u32), rendition, held);
+            }
+            TrackerEvent::Announced {
+                again_after: self.registry.announce_interval(),
+            }
+        } else {
+            TrackerEvent::Unreachable
+        };
+        let at = self.now + self.tracker_latency;
+        self.at(at, Happening::Input(node, Input::Tracker(event)));
+    }
+
+    fn asked(&mut self, mut transfer: Transfer) {
+        self.next_upload += 1;
+        let id = self.next_upload;
+        transfer.upload = Some(UploadId(id));
+        let (source, to) = (transfer.source, transfer.to);
+        let (rendition, span, priority) = (transfer.rendition, transfer.span, transfer.priority);
+        self.transfers.insert(id, transfer);
+        match source {
+            Source::Origin(route) => {
+                let state = if route == OriginRoute::Quic {
+                    self.quic
+                } else {
+                    self.http
+                };
+                match state {
+                    Route::Up => self.begin(id),
+                    Route::Refusing => self.tell_fetch(id, FetchEvent::Failed),
+                    Route::Silent => {}
+                }
+            }
+            Source::Peer(peer) => {
+                let peer = peer.0 as usize;
+                match self.nodes[peer].manner {
+                    Manner::Honest | Manner::Corrupt => {
+                        if self.nodes[peer].connected.contains(&to) {
+                            let asked = Input::SpanAsked {
+                                upload: UploadId(id),
+                                peer: PeerKey(to as u32),
+                                rendition,
+                                span,
+                                priority,
+                                deadline: Duration::from_secs(1),
+                            };
+                            self.input(peer, asked);
+                        }
+                    }
+                    Manner::Silent => self.tell_fetch_only(id, FetchEvent::Accepted),
+                    Manner::Liar => {
+                        let (code, retry_after) = (ErrorCode::NOT_HELD, Duration::ZERO);
+                        self.tell_fetch(id, FetchEvent::Declined { code, retry_after });
+                    }
+                    Manner::Offline => {}
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, node: usize, upload: UploadId) {
+        if self.nodes[node].manner == Manner::Corrupt {
+            self.answer(node, upload, FetchEvent::Corrupt);
+            let ended = Input::UploadEnded {
+                upload,
+                sent: ByteCount(0),
+                complete: false,
+            };
+            self.at(self.now, Happening::Input(node, ended));
+        } else {
+            self.tell_fetch_only(upload.0, FetchEvent::Accepted);
+            self.begin(upload.0);
+        }
+    }
+
+    fn answer(&mut self, _node: usize, upload: UploadId, event: FetchEvent) {
+        self.tell_fetch(upload.0, event);
+    }
+
+    /// The last news of a fetch.
+    fn tell_fetch(&mut self, id: u64, event: FetchEvent) {
+        self.tell_fetch_only(id, event);
+        if let Some(transfer) = self.transfers.get_mut(&id) {
+            transfer.over = true;
+        }
+    }
+
+    fn tell_fetch_only(&mut self, id: u64, event: FetchEvent) {
+        let Some(transfer) = self.transfers.get(&id).filter(|t| !t.over) else {
+            return;
+        };
+        let (to, fetch, source) = (transfer.to, transfer.fetch, transfer.source);
+        let at = self.now + self.one_way(source, to);
+        self.at(at, Happening::Input(to, Input::Fetch { fetch, event }));
+    }
+
+    fn begin(&mut self, id: u64) {
+        self.at(self.now, Happening::Step(id));
+    }
+
+    /// Puts the next chunk of a transfer on its link.
+    fn step(&mut self, id: u64) {
+        let now = self.now;
+        let Some(transfer) = self.transfers.get_mut(&id) else {
+            return;
+        };
+        let count = transfer.span.count();
+        let left = transfer.sent;
+        if transfer.over || left >= count {
+            let sent = ByteCount(u64::from(left) * CHUNK_BYTES);
+            let ended = Input::UploadEnded {
+                upload: UploadId(id),
+                sent,
+                complete: left >= count,
+            };
+            if let Source::Peer(peer) = transfer.source {
+                let peer = peer.0 as usize;
+                self.nodes[peer].uploaded += sent.0;
+                self.input(peer, ended);
+            }
+            return;
+        }
+        let chunk = ChunkIndex(transfer.span.first().0 + transfer.sent);
+        transfer.sent += 1;
+        let (source, to) = (transfer.source, transfer.to);
+        let bytes = self.specs[&transfer.rendition].geometry.chunk_bytes(chunk) as u64;
+        let left = match source {
+            Source::Peer(peer) => self.nodes[peer.0 as usize].uplink.send(now, bytes),
+            Source::Origin(_) => self.origin.send(now, bytes),
+        };
+        let latency = self.one_way(source, to);
+        self.at(left + latency, Happening::Arrived(id));
+        self.at(left, Happening::Step(id));
+    }
+
+    fn arrived(&mut self, id: u64) {
+        let Some(transfer) = self.transfers.get_mut(&id).filter(|t| !t.over) else {
+            return;
+        };
+        transfer.arrived += 1;
+        let (to, fetch, rendition) = (transfer.to, transfer.fetch, transfer.rendition);
+        let chunk = ChunkIndex(transfer.span.first().0 + transfer.arrived - 1);
+        let done = transfer.arrived == transfer.span.count();
+        transfer.over = done;
+        if let Some(held) = self.nodes[to].held.get_mut(&rendition) {
+            held.insert(chunk);
+        }
+        let until = ChunkIndex(chunk.0 + 1);
+        let event = if done {
+            FetchEvent::Done
+        } else {
+            FetchEvent::Verified { until }
+        };
+        self.input(to, Input::Fetch { fetch, event });
+        self.resume(to);
+    }
+
+    /// Lets a waiting player go on if what it waits for is there.
+    fn resume(&mut self, node: usize) {
+        let now = self.now;
+        let Some(player) = self.nodes[node].player.as_ref().filter(|p| p.waiting) else {
+            return;
+        };
+        let held = &self.nodes[node].held[&player.rendition];
+        if !held.contains(ChunkIndex(player.chunk)) {
+            return;
+        }
+        let (chunk, generation) = (ChunkIndex(player.chunk), player.generation);
+        let rate = self.specs[&player.rendition].bit_rate;
+        if let Some(player) = &mut self.nodes[node].player {
+            player.waiting = false;
+        }
+        if let Some(heard) = self.nodes[node].plays.last_mut() {
+            heard.started.get_or_insert(now);
+        }
+        self.command(
+            node,
+            Command::Playhead {
+                chunk,
+                playing: true,
+            },
+        );
+        let micros = rate.time_of(ByteCount(CHUNK_BYTES)).0;
+        self.at(
+            now + Duration::from_micros(micros),
+            Happening::Tick(node, generation),
+        );
+    }
+
+    /// The player has played a chunk.
+    fn tick(&mut self, node: usize, generation: u64) {
+        let Some(player) = &mut self.nodes[node].player else {
+            return;
+        };
+        if player.generation != generation {
+            return;
+        }
+        player.chunk += 1;
+        player.waiting = true;
+        let (chunk, rendition) = (player.chunk, player.rendition);
+        if chunk >= self.specs[&rendition].geometry.chunk_count() {
+            self.nodes[node].player = None;
+            if let Some(heard) = self.nodes[node].plays.last_mut() {
+                heard.ended = true;
+            }
+            return;
+        }
+        self.resume(node);
+        let waits = self.nodes[node]
+            .player
+            .as_ref()
+            .is_some_and(|player| player.waiting);
+        if waits && let Some(heard) = self.nodes[node].plays.last_mut() {
+            heard.stalls += 1;
+        }
+    }
+}
+
+/// Who `OURSELVES` is changes with the reader, as a driver's directory does it.
+fn named_for(message: Message, from: usize, to: usize) -> Message {
+    match message {
+        Message::Found {
+            query,
+            rendition,
+            holders,
+        } => {
+            let named = holders.into_iter().map(|holder| match holder {
+                PeerKey::OURSELVES => PeerKey(from as u32),
+                PeerKey(peer) if peer as usize == to => PeerKey::OURSELVES,
+                other => other,
+            });
+            Message::Found {
+                query,
+                rendition,
+                holders: named.collect(),
+            }
+        }
+        other => other,
+    }
+}

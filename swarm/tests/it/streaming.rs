@@ -1,0 +1,205 @@
+//! Plays that go well.
+
+use antiphon_swarm::node::input::{Command, Expected};
+use antiphon_swarm::{Duration, NodeConfig};
+
+use crate::pair::{World, song};
+
+#[test]
+fn a_play_without_holders_streams_from_the_origin_and_does_not_run_far_ahead() {
+    let mut world = World::new();
+    let track = world.publish(1, song(240));
+    let listener = world.near();
+    world.play(listener, track);
+    world.run(Duration::from_secs(10));
+    assert!(world.start_latency(listener, 0) <= Duration::from_millis(30));
+    let ahead = world.from_origin(listener) as i64 - 10 * 20_000;
+    assert!(
+        (10 * 20_000..=45 * 20_000).contains(&ahead),
+        "{ahead} bytes ahead"
+    );
+    world.run(Duration::from_secs(260));
+    assert!(world.nodes[listener].plays[0].ended);
+    assert_eq!(world.stalls(), 0);
+    assert!(world.nodes[listener].core.is_complete(track));
+    assert_eq!(world.nodes[listener].core.stats().wasted_bytes, 0);
+}
+
+#[test]
+fn a_connected_near_holder_serves_the_whole_play() {
+    let mut world = World::new();
+    let track = world.publish(1, song(240));
+    let (holder, listener) = (world.near(), world.near());
+    world.give(holder, track);
+    world.connect(listener, holder);
+    world.play(listener, track);
+    world.run(Duration::from_secs(250));
+    assert!(world.nodes[listener].plays[0].ended);
+    assert_eq!(world.stalls(), 0);
+    assert!(world.start_latency(listener, 0) <= Duration::from_millis(30));
+    assert_eq!(world.from_origin(listener), 0);
+}
+
+#[test]
+fn holders_that_come_with_the_track_are_dialed_before_the_origin_is_asked() {
+    let mut world = World::new();
+    let track = world.publish(1, song(240));
+    let (holder, listener) = (world.near(), world.near());
+    world.give(holder, track);
+    world.play(listener, track);
+    world.run(Duration::from_secs(250));
+    assert!(world.nodes[listener].plays[0].ended);
+    assert_eq!(
+        world.from_origin(listener),
+        0,
+        "{:?}",
+        world.nodes[listener].bytes
+    );
+    assert!(world.start_latency(listener, 0) <= Duration::from_millis(30));
+}
+
+#[test]
+fn far_holders_are_spared_the_head_but_serve_the_rest() {
+    let mut world = World::new();
+    let track = world.publish(1, song(240));
+    let holder = world.node(NodeConfig::antiphon(), Duration::from_millis(60), 2_500_000);
+    let listener = world.near();
+    world.give(holder, track);
+    world.play(listener, track);
+    world.run(Duration::from_secs(250));
+    assert!(world.nodes[listener].plays[0].ended);
+    assert_eq!(world.stalls(), 0);
+    assert!(world.start_latency(listener, 0) <= Duration::from_millis(60));
+    let share = world.from_origin(listener) * 100 / (240 * 20_000);
+    assert!(share <= 3, "{share} % from the origin");
+}
+
+#[test]
+fn eight_listeners_take_at_most_three_percent_from_the_origin() {
+    let mut world = World::new();
+    let tracks: Vec<_> = (0..6).map(|key| world.publish(key, song(120))).collect();
+    let listeners: Vec<_> = (0..8).map(|_| world.near()).collect();
+    // One after the other, two seconds apart, each in another order; the first play of each
+    // track has no other holder.
+    let mut first_copies = 0;
+    for round in 0..tracks.len() {
+        for (at, listener) in listeners.iter().enumerate() {
+            let track = tracks[(at + round) % tracks.len()];
+            let fresh = !world.nodes.iter().any(|node| node.core.is_complete(track));
+            let before = world.from_origin(*listener);
+            world.play(*listener, track);
+            world.run(Duration::from_secs(2));
+            if fresh {
+                first_copies += world.from_origin(*listener) - before;
+            }
+        }
+        world.run(Duration::from_secs(125));
+    }
+    let origin: u64 = listeners.iter().map(|at| world.from_origin(*at)).sum();
+    let peers: u64 = listeners.iter().map(|at| world.from_peers(*at)).sum();
+    let song_bytes = 120 * 20_000;
+    let unavoidable = tracks.len() as u64 * song_bytes;
+    let avoidable = origin.saturating_sub(unavoidable);
+    assert!(first_copies <= origin);
+    assert!(
+        avoidable * 100 <= 3 * (peers + avoidable),
+        "{avoidable} avoidable bytes of {origin} from the origin, {peers} from peers"
+    );
+    assert_eq!(world.stalls(), 0);
+    let mut latencies: Vec<Duration> = Vec::new();
+    for listener in listeners {
+        let plays = world.nodes[listener].plays.len();
+        latencies.extend((0..plays).map(|play| world.start_latency(listener, play)));
+    }
+    latencies.sort_unstable();
+    let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100];
+    assert!(at(50) <= Duration::from_millis(30), "median {:?}", at(50));
+    assert!(at(95) <= Duration::from_millis(100), "95th {:?}", at(95));
+}
+
+#[test]
+fn the_next_track_is_ready_before_it_is_played() {
+    let mut world = World::new();
+    let (first, second) = (world.publish(1, song(60)), world.publish(2, song(60)));
+    let (holder, listener) = (world.near(), world.near());
+    world.give(holder, first);
+    world.give(holder, second);
+    world.play(listener, first);
+    world.introduce(listener, second);
+    let next = vec![Expected {
+        rendition: second,
+        chance_permille: 800,
+    }];
+    world.command(listener, Command::Expect { next });
+    world.run(Duration::from_secs(62));
+    world.play(listener, second);
+    assert_eq!(world.start_latency(listener, 1), Duration::ZERO);
+    world.run(Duration::from_secs(62));
+    assert_eq!(world.stalls(), 0);
+    assert_eq!(world.from_origin(listener), 0);
+}
+
+#[test]
+fn a_next_head_nobody_holds_comes_from_the_origin_in_the_last_ten_seconds() {
+    let mut world = World::new();
+    let (first, second) = (world.publish(1, song(60)), world.publish(2, song(60)));
+    let (holder, listener) = (world.near(), world.near());
+    world.give(holder, first);
+    world.play(listener, first);
+    world.introduce(listener, second);
+    let next = vec![Expected {
+        rendition: second,
+        chance_permille: 800,
+    }];
+    world.command(listener, Command::Expect { next });
+    world.run(Duration::from_secs(45));
+    assert_eq!(world.from_origin(listener), 0);
+    world.run(Duration::from_secs(17));
+    assert_eq!(world.from_origin(listener), 65_536);
+    world.play(listener, second);
+    assert_eq!(world.start_latency(listener, 1), Duration::ZERO);
+}
+
+#[test]
+fn a_seed_pins_tracks_and_gets_its_first_copy_from_the_origin() {
+    let mut world = World::new();
+    let tracks: Vec<_> = (0..5).map(|key| world.publish(key, song(200))).collect();
+    let seed = world.near();
+    for track in &tracks {
+        world.introduce(seed, *track);
+        world.command(seed, Command::Pin { rendition: *track });
+    }
+    world.run(Duration::from_secs(60));
+    assert!(
+        tracks
+            .iter()
+            .all(|track| world.nodes[seed].core.is_complete(*track))
+    );
+    let listener = world.near();
+    world.play(listener, tracks[3]);
+    world.run(Duration::from_secs(210));
+    assert_eq!(
+        world.from_origin(listener),
+        0,
+        "the seed had announced itself"
+    );
+}
+
+#[test]
+fn listeners_of_one_new_track_help_each_other_while_they_still_fetch_it() {
+    let mut world = World::new();
+    let track = world.publish(1, song(240));
+    let listeners: Vec<_> = (0..6).map(|_| world.near()).collect();
+    for listener in &listeners {
+        world.play(*listener, track);
+        world.run(Duration::from_secs(15));
+    }
+    world.run(Duration::from_secs(300));
+    assert_eq!(world.stalls(), 0);
+    let origin: u64 = listeners.iter().map(|at| world.from_origin(*at)).sum();
+    let share = origin * 100 / (6 * 240 * 20_000);
+    assert!(
+        share <= 35,
+        "{share} % from the origin, one of six copies must be"
+    );
+}
