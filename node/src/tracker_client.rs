@@ -205,7 +205,9 @@ async fn connect(address: &TrackerAddress) -> Result<TrackerClient, ConnectError
         reason,
     };
     let resolved = tokio::net::lookup_host((address.host(), address.port())).await;
-    let resolved: Vec<_> = resolved.map_err(|error| unknown(error.to_string()))?.collect();
+    let resolved: Vec<_> = resolved
+        .map_err(|error| unknown(error.to_string()))?
+        .collect();
     let mut last = unknown("it has no address".to_owned());
     for remote in resolved.into_iter().take(ADDRESSES_TRIED) {
         match connect_to(address, remote).await {

@@ -36,6 +36,8 @@ pub(super) struct Seat {
     pub inbound: mpsc::Receiver<(StreamKind, Stream)>,
     /// Set when libp2p says the connection is closed.
     pub gone: CancellationToken,
+    /// Set here when the session is over, before the driver hears of it.
+    pub ended: CancellationToken,
 }
 
 /// What the other side showed in its `Hello`.
@@ -44,6 +46,8 @@ struct Greeting {
     ticket: Ticket,
     limits: PeerLimits,
     rtt: Duration,
+    /// Our own tickets after the one shown.
+    renewals: watch::Receiver<Option<Signed<Ticket>>>,
 }
 
 /// How far between looks at a ticket's end, so that a changed wall clock is noticed.
@@ -66,7 +70,8 @@ pub(super) async fn run(hub: Arc<Hub>, mut seat: Seat) {
 /// Exchanges `Hello`. The dialer speaks first; the other side answers only a good ticket.
 async fn greet(hub: &Hub, seat: &mut Seat) -> Option<Greeting> {
     let mut stream = control_stream(hub, seat).await?;
-    let ours = hub.ticket.borrow().clone();
+    let mut renewals = hub.ticket.subscribe();
+    let ours = renewals.borrow_and_update().clone();
     let Some(ours) = ours else {
         refuse(&mut stream, &seat.gone, ErrorCode::BUSY).await;
         return None;
@@ -95,6 +100,7 @@ async fn greet(hub: &Hub, seat: &mut Seat) -> Option<Greeting> {
                 ticket,
                 limits,
                 rtt,
+                renewals,
             })
         }
         Err(refusal) => {
@@ -212,11 +218,12 @@ async fn converse(hub: &Arc<Hub>, seat: Seat, greeting: Greeting) {
     let end = tokio::select! {
         biased;
         () = seat.gone.cancelled() => End { code: None, farewell: None },
-        end = write_loop(hub, &neighbor, queue, &mut writer) => end,
+        end = write_loop(&neighbor, queue, greeting.renewals, &mut writer) => end,
         end = read_loop(hub, &neighbor, &tickets, &mut reader) => end,
         () = watch_ticket(hub, &neighbor, tickets.subscribe()) => End { code: None, farewell: None },
         () = accept_streams(hub, &neighbor, seat.inbound) => End { code: None, farewell: None },
     };
+    seat.ended.cancel();
     hub.retire(&neighbor, end.code).await;
     if let Some(code) = end.farewell {
         refuse(&mut writer, &seat.gone, code).await;
@@ -237,20 +244,19 @@ fn prepare_pool(neighbor: &Arc<Neighbor>) {
 
 /// Writes what is queued and renewed tickets, until somebody closes or the stream breaks.
 async fn write_loop(
-    hub: &Hub,
     neighbor: &Neighbor,
     mut queue: mpsc::Receiver<PeerMessage>,
+    mut renewals: watch::Receiver<Option<Signed<Ticket>>>,
     writer: &mut WriteHalf<Stream>,
 ) -> End {
-    let mut tickets = hub.ticket.subscribe();
     loop {
         let message = tokio::select! {
             biased;
             code = neighbor.closing() => {
                 return End { code: Some(code), farewell: Some(code) };
             }
-            Ok(()) = tickets.changed() => {
-                let renewed = tickets.borrow_and_update().clone();
+            Ok(()) = renewals.changed() => {
+                let renewed = renewals.borrow_and_update().clone();
                 match renewed {
                     Some(ticket) => PeerMessage::Renew { ticket },
                     None => continue,

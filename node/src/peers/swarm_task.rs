@@ -1,6 +1,7 @@
 //! The task that owns the libp2p swarm: connections come and go here, streams are handed on.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -139,6 +140,8 @@ struct Connection {
     since: Instant,
     inbound: mpsc::Sender<(StreamKind, Stream)>,
     gone: CancellationToken,
+    /// Set when its session is over, although its last frames may still be on their way.
+    ended: CancellationToken,
 }
 
 impl SwarmTask {
@@ -159,16 +162,9 @@ impl SwarmTask {
     fn handle_command(&mut self, command: Command) {
         match command {
             Command::Dial { node, addresses } => {
-                let dial = peer_of(node).map(|peer| {
-                    DialOpts::peer_id(peer)
-                        .condition(PeerCondition::DisconnectedAndNotDialing)
-                        .addresses(addresses.into_iter().map(multiaddr).collect())
-                        .build()
-                });
-                let begun = dial.is_some_and(|dial| self.swarm.dial(dial).is_ok());
-                // With a connection there already, its own end answers the dial.
-                if !begun && !self.knows(node) && self.hub.dial_ends(node) {
-                    self.hub.tell_later(PeerEvent::DialFailed { node });
+                // With a connection there already, what becomes of it answers the dial.
+                if !self.knows(node) && !self.dial(node, addresses) {
+                    self.dial_ended(node);
                 }
             }
             Command::Open {
@@ -189,8 +185,26 @@ impl SwarmTask {
         }
     }
 
+    fn dial(&mut self, node: NodeId, addresses: Vec<SocketAddr>) -> bool {
+        let Some(peer) = peer_of(node) else {
+            return false;
+        };
+        let dial = DialOpts::peer_id(peer)
+            .condition(PeerCondition::NotDialing)
+            .addresses(addresses.into_iter().map(multiaddr).collect())
+            .build();
+        self.swarm.dial(dial).is_ok()
+    }
+
+    /// Whether there is a connection with `node` that may become or is a neighbor.
     fn knows(&self, node: NodeId) -> bool {
-        self.connections.values().any(|other| other.node == node)
+        self.live(node).next().is_some()
+    }
+
+    fn live(&self, node: NodeId) -> impl Iterator<Item = (&ConnectionId, &Connection)> {
+        self.connections
+            .iter()
+            .filter(move |(_, other)| other.node == node && !other.ended.is_cancelled())
     }
 
     fn handle_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -262,17 +276,18 @@ impl SwarmTask {
             return;
         };
         let (inbound, inbound_out) = mpsc::channel(limits::STREAMS_MAX as usize);
-        let gone = CancellationToken::new();
+        let (gone, ended) = (CancellationToken::new(), CancellationToken::new());
         let new = Connection {
             node,
             outbound: endpoint.is_dialer(),
             since: Instant::now(),
             inbound,
             gone: gone.clone(),
+            ended: ended.clone(),
         };
         let mut losers = Vec::new();
         let mut new_wins = true;
-        for (id, old) in self.connections.iter().filter(|(_, old)| old.node == node) {
+        for (id, old) in self.live(node) {
             if self.newer_wins(old, &new) {
                 losers.push(*id);
             } else {
@@ -287,6 +302,7 @@ impl SwarmTask {
             established_in,
             inbound: inbound_out,
             gone,
+            ended,
         };
         self.connections.insert(connection, new);
         if new_wins {

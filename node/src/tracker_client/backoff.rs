@@ -23,7 +23,9 @@ impl Backoff {
 
     /// The next wait: between half and all of the doubled time.
     pub(super) fn next(&mut self, rng: &mut impl rand::Rng) -> Duration {
-        let doubled = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
+        let doubled = FIRST
+            .saturating_mul(1 << self.failures.min(16))
+            .min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         let half = doubled / 2;
         let micros = u64::try_from(half.as_micros()).unwrap_or(u64::MAX);

@@ -156,12 +156,7 @@ impl LinkTask {
                 again(Duration::ZERO)
             })?;
         let token = self.token.borrow_and_update().clone();
-        let attached = client.attach(
-            token,
-            &config.device,
-            config.node,
-            config.addresses.clone(),
-        );
+        let attached = client.attach(token, &config.device, config.node, config.addresses.clone());
         match attached.await {
             Ok(attached) => Ok((client, attached)),
             Err(RequestError::Refused { code, retry_after }) => {

@@ -34,11 +34,11 @@ pub(crate) fn is_wrong_certificate(error: &quinn::ConnectionError) -> bool {
     let quinn::ConnectionError::TransportError(error) = error else {
         return false;
     };
-    error.code == quinn::TransportErrorCode::crypto(BAD_CERTIFICATE)
+    error.code == quinn::TransportErrorCode::crypto(ACCESS_DENIED)
 }
 
-/// TLS alert that our refusal of a certificate becomes.
-const BAD_CERTIFICATE: u8 = 46;
+/// The TLS alert that rustls makes of our own verifier's refusal.
+const ACCESS_DENIED: u8 = 49;
 
 #[derive(Debug)]
 struct Pinned {

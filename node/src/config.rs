@@ -1,0 +1,66 @@
+//! What a node is told when it starts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use antiphon_protocol::{BitRate, ByteCount, Rung};
+use serde::{Deserialize, Serialize};
+
+/// Upload rate until the uplink is measured: 10 % of the 22.6 Mbit/s median fixed uplink (Ookla,
+/// end of 2022).
+pub const UPLOAD_DEFAULT: BitRate = BitRate(2_260_000);
+/// Smallest and largest cache by default (the published client's bounds).
+const CACHE_BYTES_RANGE: (u64, u64) = (50_000_000, 10_000_000_000);
+
+/// Configuration of a node. Unknown keys are refused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeConfig {
+    /// Keys, session and small state.
+    pub data_folder: PathBuf,
+    /// Cached audio; may be deleted while the node is off.
+    pub cache_folder: PathBuf,
+    /// `host:port#fingerprint` of the tracker.
+    pub tracker: Option<String>,
+    /// UDP addresses for peers; port 0 takes any.
+    pub listen: Vec<SocketAddr>,
+    /// TCP address of the local API; none switches it off.
+    pub api: Option<SocketAddr>,
+    /// Upload budget in bits a second.
+    pub upload: BitRate,
+    /// Whether this node uploads at all.
+    pub uploads: bool,
+    /// Audio kept on disk, in bytes; none is a tenth of what is free, within bounds.
+    pub cache_bytes: Option<ByteCount>,
+    /// The quality to ask for.
+    pub rung: Rung,
+    /// Where sound goes: `device`, `device:NAME`, `wav:FILE`, `null`; none plays nothing (seed).
+    pub sink: Option<String>,
+    /// Ask only the origin, never peers (for comparison).
+    pub origin_only: bool,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            data_folder: PathBuf::from("antiphon-data"),
+            cache_folder: PathBuf::from("antiphon-cache"),
+            tracker: None,
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 7701))],
+            api: Some(SocketAddr::from(([127, 0, 0, 1], 7700))),
+            upload: UPLOAD_DEFAULT,
+            uploads: true,
+            cache_bytes: None,
+            rung: Rung::Standard,
+            sink: Some("device".to_owned()),
+            origin_only: false,
+        }
+    }
+}
+
+/// The cache size to use with `free` bytes free on its disk.
+#[must_use]
+pub fn cache_bytes_for(free: ByteCount) -> ByteCount {
+    let (low, high) = CACHE_BYTES_RANGE;
+    ByteCount((free.0 / 10).clamp(low, high))
+}

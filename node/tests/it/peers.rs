@@ -1,0 +1,6 @@
+//! The transport between nodes, over real sockets on loopback.
+
+mod admission;
+mod hostile;
+mod rig;
+mod spans;

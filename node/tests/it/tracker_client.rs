@@ -1,0 +1,350 @@
+//! The tracker's client against a small QUIC server that speaks the codec.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_node::tracker_client::{
+    ConnectError, LinkEvent, RequestError, TrackerAddress, TrackerClient, TrackerLink,
+    TrackerLinkConfig,
+};
+use antiphon_protocol::codec;
+use antiphon_protocol::identity::{CHANNEL_LABEL, DevicePublic, DeviceSecret};
+use antiphon_protocol::signed::Signed;
+use antiphon_protocol::ticket::{Capability, RegionClass, Ticket};
+use antiphon_protocol::tracker::{
+    AccessToken, Attached, Passes, Password, TrackerReply, TrackerRequest,
+};
+use antiphon_protocol::{AccountId, ErrorCode, Millis, NodeId, UnixSeconds, version};
+use ed25519_dalek::SigningKey;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const NODE: NodeId = NodeId([5; 32]);
+const TOKEN: AccessToken = AccessToken([6; 32]);
+const NO: Millis = Millis(7);
+
+fn device() -> DeviceSecret {
+    DeviceSecret::from_bytes(&[3; 64])
+}
+
+fn attached() -> Attached {
+    let key = SigningKey::from_bytes(&[1; 32]);
+    let expires = UnixSeconds(1_800_000_000);
+    let region = RegionClass(1);
+    Attached {
+        account: AccountId(1),
+        tracker_key: key.verifying_key().to_bytes(),
+        catalog_key: [2; 32],
+        origins: Vec::new(),
+        passes: Passes {
+            ticket: Signed::sign(
+                &Ticket {
+                    node: NODE,
+                    region,
+                    expires,
+                },
+                &key,
+            ),
+            capability: Signed::sign(&Capability { nonce: 1, expires }, &key),
+            renew_after: Millis(600_000),
+        },
+        observed: SocketAddr::from(([127, 0, 0, 1], 1)),
+        now: UnixSeconds(1),
+    }
+}
+
+/// What the server in a test does; the tests change it while it runs.
+#[derive(Clone, Copy, PartialEq)]
+enum Mood {
+    Honest,
+    LogsOut,
+    Silent,
+    Oversized,
+    Garbage,
+}
+
+struct Server {
+    address: TrackerAddress,
+    endpoint: quinn::Endpoint,
+    mood: watch::Sender<Mood>,
+    connections: mpsc::Receiver<quinn::Connection>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let certified = rcgen::generate_simple_self_signed(vec!["tracker".to_owned()])
+            .expect("a certificate");
+        let der = certified.cert.der().clone();
+        let fingerprint = *blake3::hash(&der).as_bytes();
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(
+            certified.signing_key.serialize_der().into(),
+        );
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_no_client_auth()
+            .with_single_cert(vec![der], key)
+            .expect("a certificate and its key");
+        tls.alpn_protocols = vec![version::TRACKER_ALPN.to_vec()];
+        let quic = quinn::crypto::rustls::QuicServerConfig::try_from(tls).expect("TLS 1.3");
+        let config = quinn::ServerConfig::with_crypto(Arc::new(quic));
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let endpoint = quinn::Endpoint::server(config, any).expect("loopback");
+        let port = endpoint.local_addr().expect("bound").port();
+        let mood = watch::Sender::new(Mood::Honest);
+        let (seen, connections) = mpsc::channel(16);
+        tokio::spawn(accept(endpoint.clone(), mood.subscribe(), seen));
+        Self {
+            address: TrackerAddress::new("127.0.0.1".to_owned(), port, fingerprint),
+            endpoint,
+            mood,
+            connections,
+        }
+    }
+
+    async fn client(&self) -> TrackerClient {
+        TrackerClient::connect(&self.address)
+            .await
+            .expect("the server answers")
+    }
+
+    fn link(&self) -> (TrackerLink, mpsc::Receiver<LinkEvent>) {
+        TrackerLink::start(TrackerLinkConfig {
+            address: self.address.clone(),
+            token: TOKEN,
+            device: Arc::new(device()),
+            node: NODE,
+            addresses: Vec::new(),
+        })
+    }
+}
+
+async fn accept(
+    endpoint: quinn::Endpoint,
+    mood: watch::Receiver<Mood>,
+    seen: mpsc::Sender<quinn::Connection>,
+) {
+    while let Some(incoming) = endpoint.accept().await {
+        let Ok(connection) = incoming.await else {
+            continue;
+        };
+        let _ = seen.try_send(connection.clone());
+        let mood = mood.clone();
+        tokio::spawn(async move {
+            while let Ok((send, receive)) = connection.accept_bi().await {
+                tokio::spawn(answer(connection.clone(), *mood.borrow(), send, receive));
+            }
+        });
+    }
+}
+
+async fn answer(
+    connection: quinn::Connection,
+    mood: Mood,
+    mut send: quinn::SendStream,
+    mut receive: quinn::RecvStream,
+) {
+    let frame = receive.read_to_end(1 << 20).await.expect("a request");
+    let request = codec::decode(&frame[4..]).expect("a legal request");
+    let bytes = match mood {
+        Mood::Silent => {
+            connection.closed().await;
+            return;
+        }
+        Mood::Oversized => u32::MAX.to_le_bytes().to_vec(),
+        Mood::Garbage => vec![2, 0, 0, 0, 0xee, 0xee],
+        Mood::LogsOut => codec::encode(&no(ErrorCode::UNAUTHENTICATED)),
+        Mood::Honest => codec::encode(&honest(&connection, request)),
+    };
+    let _ = send.write_all(&bytes).await;
+    let _ = send.finish();
+    let _ = send.stopped().await;
+}
+
+fn no(code: ErrorCode) -> TrackerReply {
+    TrackerReply::Refused {
+        code,
+        retry_after: NO,
+    }
+}
+
+fn honest(connection: &quinn::Connection, request: TrackerRequest) -> TrackerReply {
+    match request {
+        TrackerRequest::Register { name, .. } if name == "taken" => no(ErrorCode::NAME_TAKEN),
+        TrackerRequest::Login { password, .. } if password.0 != "secret words" => {
+            no(ErrorCode::LOGIN)
+        }
+        TrackerRequest::Register { .. } | TrackerRequest::Login { .. } => TrackerReply::Session {
+            account: AccountId(1),
+            token: TOKEN,
+            expires: UnixSeconds(9),
+        },
+        TrackerRequest::Attach {
+            token, proof, node, ..
+        } => {
+            let mut channel = [0; 32];
+            connection
+                .export_keying_material(&mut channel, CHANNEL_LABEL, b"")
+                .expect("an exporter");
+            // Signatures of Ed25519 are deterministic: the right proof is the same bytes.
+            let proven = proof == device().prove(&channel);
+            match proven && token == TOKEN && node == NODE {
+                true => TrackerReply::Attached(Box::new(attached())),
+                false => no(ErrorCode::UNAUTHENTICATED),
+            }
+        }
+        TrackerRequest::Leave => TrackerReply::Left,
+        TrackerRequest::Search { limit, .. } => TrackerReply::Tracks {
+            tracks: Vec::new(),
+            more: limit % 2 == 0,
+        },
+        _ => no(ErrorCode::INVALID),
+    }
+}
+
+fn public() -> DevicePublic {
+    device().public()
+}
+
+fn password(text: &str) -> Password {
+    Password(text.to_owned())
+}
+
+fn search(limit: u16) -> TrackerRequest {
+    let query = "quiet night".to_owned();
+    TrackerRequest::Search { query, limit }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logging_in_gives_a_session_that_attaches() {
+    let server = Server::start();
+    let client = server.client().await;
+    let name = || "ann".to_owned();
+    let session = client.login(name(), password("secret words"), public()).await;
+    let session = session.expect("the right password");
+    assert_eq!(session.token, TOKEN);
+    let registered = client.register(name(), password("other words"), public());
+    assert_eq!(registered.await.expect("a free name").account, AccountId(1));
+    let got = client.attach(session.token, &device(), NODE, Vec::new()).await;
+    assert_eq!(got, Ok(attached()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_of_the_tracker_is_a_typed_error() {
+    let server = Server::start();
+    let client = server.client().await;
+    let refused = |code| RequestError::Refused {
+        code,
+        retry_after: NO,
+    };
+    let login = client.login("ann".into(), password("wrong"), public());
+    assert_eq!(login.await.err(), Some(refused(ErrorCode::LOGIN)));
+    let register = client.register("taken".into(), password("secret words"), public());
+    assert_eq!(register.await.err(), Some(refused(ErrorCode::NAME_TAKEN)));
+    let other = DeviceSecret::from_bytes(&[4; 64]);
+    let attach = client.attach(TOKEN, &other, NODE, Vec::new()).await;
+    assert_eq!(attach, Err(refused(ErrorCode::UNAUTHENTICATED)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_requests_at_once_get_their_own_replies() {
+    let server = Server::start();
+    let client = server.client().await;
+    let asked = (0..100_u16).map(|limit| {
+        let client = client.clone();
+        async move { (limit, client.request(search(limit)).await) }
+    });
+    for (limit, reply) in futures::future::join_all(asked).await {
+        let Ok(TrackerReply::Tracks { more, .. }) = reply else {
+            panic!("{reply:?}");
+        };
+        assert_eq!(more, limit % 2 == 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_another_certificate_is_not_spoken_to() {
+    let mut server = Server::start();
+    let (address, other) = (&server.address, [8; 32]);
+    let wrong = TrackerAddress::new(address.host().to_owned(), address.port(), other);
+    let error = TrackerClient::connect(&wrong).await.err();
+    assert!(matches!(error, Some(ConnectError::Certificate { .. })), "{error:?}");
+    assert!(server.connections.try_recv().is_err(), "no connection came up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_there_is_an_error_in_time() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
+    let port = socket.local_addr().expect("bound").port();
+    let nobody = TrackerAddress::new("127.0.0.1".to_owned(), port, [0; 32]);
+    let error = timeout(PATIENCE, TrackerClient::connect(&nobody)).await;
+    assert!(matches!(
+        error.expect("in time").err(),
+        Some(ConnectError::TimedOut { .. })
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_replies_are_errors_and_the_connection_stays() {
+    let server = Server::start();
+    let client = server.client().await;
+    for mood in [Mood::Oversized, Mood::Garbage] {
+        server.mood.send_replace(mood);
+        let reply = client.request(TrackerRequest::Leave).await;
+        assert!(matches!(reply, Err(RequestError::Malformed(_))), "{reply:?}");
+    }
+    server.mood.send_replace(Mood::Silent);
+    let reply = client.request(TrackerRequest::Leave).await;
+    assert_eq!(reply, Err(RequestError::TimedOut));
+    server.mood.send_replace(Mood::Honest);
+    let reply = client.request(TrackerRequest::Leave).await;
+    assert_eq!(reply, Ok(TrackerReply::Left));
+}
+
+async fn next(events: &mut mpsc::Receiver<LinkEvent>) -> LinkEvent {
+    timeout(PATIENCE, events.recv())
+        .await
+        .expect("an event in time")
+        .expect("the link runs")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_link_comes_back_and_attaches_again() {
+    let mut server = Server::start();
+    let (link, mut events) = server.link();
+    for _ in 0..3 {
+        assert_eq!(next(&mut events).await, LinkEvent::Up(Box::new(attached())));
+        let reply = link.request(TrackerRequest::Leave).await;
+        assert_eq!(reply, Ok(TrackerReply::Left));
+        let connection = server.connections.recv().await.expect("connected");
+        connection.close(1_u32.into(), b"restart");
+        assert_eq!(next(&mut events).await, LinkEvent::Down);
+        let between = link.request(TrackerRequest::Leave).await;
+        assert!(matches!(between, Err(RequestError::Unreachable) | Ok(_)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_starts_before_the_tracker_says_it_is_down() {
+    let server = Server::start();
+    server.endpoint.close(0_u32.into(), b"");
+    let (link, mut events) = server.link();
+    assert_eq!(next(&mut events).await, LinkEvent::Down);
+    let reply = link.request(TrackerRequest::Leave).await;
+    assert_eq!(reply, Err(RequestError::Unreachable));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_no_good_waits_for_another() {
+    let server = Server::start();
+    server.mood.send_replace(Mood::LogsOut);
+    let (link, mut events) = server.link();
+    let code = ErrorCode::UNAUTHENTICATED;
+    assert_eq!(next(&mut events).await, LinkEvent::LoggedOut { code });
+    server.mood.send_replace(Mood::Honest);
+    link.use_token(TOKEN);
+    assert!(matches!(next(&mut events).await, LinkEvent::Up(_)));
+}
