@@ -65,7 +65,7 @@ pub trait DiskFile: Send + Sync {
     ///
     /// # Errors
     /// As the file system reports.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 
     /// Makes everything written survive a power cut.
     ///
@@ -182,7 +182,7 @@ impl DiskFile for OsFile {
         return std::os::windows::fs::FileExt::seek_write(&self.0, bytes, offset);
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         self.0.metadata().map(|metadata| metadata.len())
     }
 

@@ -175,7 +175,7 @@ fn backed_up(
     mut record: Record,
 ) -> Option<Record> {
     let path = Paths::of(audio, content).audio;
-    let len = disk.open(&path, false).and_then(|file| file.len()).ok()?;
+    let len = disk.open(&path, false).and_then(|file| file.size()).ok()?;
     let mut held = ChunkSet::empty(record.geometry);
     for chunk in record.held.iter() {
         if chunk.byte_offset() + record.geometry.chunk_bytes(chunk) as u64 <= len {
@@ -241,7 +241,7 @@ impl<'a> Opening<'a> {
         let path = dir.join("index.opening");
         let count = || -> io::Result<u64> {
             let file = disk.open(&path, true)?;
-            let before = file.len()?;
+            let before = file.size()?;
             file.write_all_at(b"!", before)?;
             Ok(before)
         };

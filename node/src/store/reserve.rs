@@ -51,13 +51,13 @@ impl Reserve {
         let size = self
             .disk
             .open(&self.path, false)
-            .and_then(|file| file.len());
+            .and_then(|file| file.size());
         size.is_ok_and(|size| size > 0) && self.disk.remove(&self.path).is_ok()
     }
 
     fn fill(&self) -> io::Result<()> {
         let file = self.disk.open(&self.path, true)?;
-        let mut at = file.len()?;
+        let mut at = file.size()?;
         // Bytes that do not compress, because a file system that compresses would keep no room.
         let mut noise = blake3::Hasher::new().finalize_xof();
         let mut block = vec![0; BLOCK_BYTES];

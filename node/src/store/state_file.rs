@@ -113,7 +113,7 @@ impl StateFiles {
         let file = self.disk.open(path, false)?;
         let bytes_max = (HEADER_BYTES + STATE_BYTES_MAX + CHECKSUM_BYTES) as u64;
         // A longer file is damaged; its first part fails the checksum without being read whole.
-        let mut bytes = vec![0; file.len()?.min(bytes_max) as usize];
+        let mut bytes = vec![0; file.size()?.min(bytes_max) as usize];
         file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
     }

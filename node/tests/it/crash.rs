@@ -22,11 +22,15 @@ fn on(disk: &SimDisk) -> StoreOptions {
 /// The real files of a store that is still open: its index, as a kill would leave it.
 fn copy_index(from: &Path, to: &Path) {
     let (from, to) = (from.join("index"), to.join("index"));
-    fs::create_dir_all(to.join("blobs")).unwrap();
-    for entry in fs::read_dir(&from).unwrap() {
-        let path = entry.unwrap().path();
+    fs::create_dir_all(to.join("blobs")).expect("works for the test");
+    for entry in fs::read_dir(&from).expect("works for the test") {
+        let path = entry.expect("works for the test").path();
         if path.is_file() {
-            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+            fs::copy(
+                &path,
+                to.join(path.file_name().expect("works for the test")),
+            )
+            .expect("works for the test");
         }
     }
 }
@@ -76,7 +80,7 @@ fn renditions() -> [Made; 3] {
 fn exhaust(fault: Fault, count: u64, stride: usize) {
     let made = renditions();
     for at in (1..).step_by(stride) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder");
         let disk = SimDisk::default();
         let Ok((store, _)) = ChunkStore::open(dir.path(), on(&disk)) else {
             panic!("a healthy disk opens");
@@ -87,16 +91,16 @@ fn exhaust(fault: Fault, count: u64, stride: usize) {
         let after = disk.operations();
 
         // Killed here: the disk's state and the index as they are.
-        let other = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().expect("a folder");
         copy_index(dir.path(), other.path());
         let left = disk.copied(dir.path(), other.path());
-        let (again, held) = ChunkStore::open(other.path(), on(&left)).unwrap();
+        let (again, held) = ChunkStore::open(other.path(), on(&left)).expect("works for the test");
         for held in &held {
             assert!(made.iter().any(|made| made.content == held.content));
         }
         let readable: usize = made.iter().map(|made| made.readable(&again).len()).sum();
         assert!(readable <= made.iter().map(|made| made.chunks().count()).sum());
-        let found = again.state_get("queue").unwrap();
+        let found = again.state_get("queue").expect("readable");
         assert_survived(found.as_deref(), acknowledged.as_deref());
 
         // The one that lived on heals once the disk does.
@@ -107,9 +111,11 @@ fn exhaust(fault: Fault, count: u64, stride: usize) {
             made.put_all(&store);
             assert_eq!(made.readable(&store).len(), made.chunks().count());
         }
-        store.state_put("queue", b"healed").unwrap();
+        store
+            .state_put("queue", b"healed")
+            .expect("works for the test");
         drop(store);
-        let (store, _) = ChunkStore::open(dir.path(), on(&disk)).unwrap();
+        let (store, _) = ChunkStore::open(dir.path(), on(&disk)).expect("works for the test");
         for made in &made {
             assert_eq!(
                 made.readable(&store).len(),
@@ -117,7 +123,13 @@ fn exhaust(fault: Fault, count: u64, stride: usize) {
                 "{at} {fault:?}"
             );
         }
-        assert_eq!(store.state_get("queue").unwrap().unwrap(), b"healed");
+        assert_eq!(
+            store
+                .state_get("queue")
+                .expect("readable")
+                .expect("works for the test"),
+            b"healed"
+        );
         if after < before + at {
             return;
         }
@@ -141,14 +153,14 @@ fn the_disk_may_become_read_only_at_any_operation() {
 
 #[test]
 fn short_reads_and_writes_change_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
     let disk = SimDisk::default();
     let made = renditions();
     disk.fail(1, u64::MAX, Fault::Short);
-    let (store, _) = ChunkStore::open(dir.path(), on(&disk)).unwrap();
+    let (store, _) = ChunkStore::open(dir.path(), on(&disk)).expect("works for the test");
     evening(&store, &made);
     drop(store);
-    let (store, _) = ChunkStore::open(dir.path(), on(&disk)).unwrap();
+    let (store, _) = ChunkStore::open(dir.path(), on(&disk)).expect("works for the test");
     for made in &made {
         assert_eq!(made.readable(&store).len(), made.chunks().count());
     }
@@ -156,26 +168,28 @@ fn short_reads_and_writes_change_nothing() {
 
 #[test]
 fn a_kill_forgets_only_what_the_index_had_not_heard_of() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = ChunkStore::open(dir.path(), options()).unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
+    let (store, _) = ChunkStore::open(dir.path(), options()).expect("works for the test");
     let made = Made::new(1, 30 * CHUNK_BYTES);
     for chunk in 0..10 {
-        made.put(&store, ChunkIndex(chunk)).unwrap();
+        made.put(&store, ChunkIndex(chunk))
+            .expect("works for the test");
     }
     store.flush();
     for chunk in 10..30 {
-        made.put(&store, ChunkIndex(chunk)).unwrap();
+        made.put(&store, ChunkIndex(chunk))
+            .expect("works for the test");
     }
-    let killed = tempfile::tempdir().unwrap();
+    let killed = tempfile::tempdir().expect("a folder");
     copy_index(dir.path(), killed.path());
     let name = made.content.to_string();
     let audio = Path::new("audio").join(&name[..2]);
-    fs::create_dir_all(killed.path().join(&audio)).unwrap();
+    fs::create_dir_all(killed.path().join(&audio)).expect("works for the test");
     for extension in ["enc", "obao"] {
         let file = audio.join(format!("{name}.{extension}"));
-        fs::copy(dir.path().join(&file), killed.path().join(&file)).unwrap();
+        fs::copy(dir.path().join(&file), killed.path().join(&file)).expect("works for the test");
     }
-    let (store, held) = ChunkStore::open(killed.path(), options()).unwrap();
+    let (store, held) = ChunkStore::open(killed.path(), options()).expect("works for the test");
     assert_eq!(held[0].held.len(), 10);
     assert_eq!(made.readable(&store).len(), 10);
 }
@@ -187,23 +201,24 @@ fn after_a_power_cut_nothing_wrong_is_read_and_no_acknowledged_state_is_lost() {
     let mut dice = Dice(20_261_120);
     let mut lost = 0;
     for _ in 0..60 {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder");
         let disk = SimDisk::default();
-        let (store, _) = ChunkStore::open(dir.path(), on(&disk)).unwrap();
+        let (store, _) = ChunkStore::open(dir.path(), on(&disk)).expect("works for the test");
         store.flush();
         disk.fail(1 + dice.below(400), u64::MAX, Fault::Torn(ErrorKind::Other));
         let acknowledged = evening(&store, &made);
         store.flush();
         // The same evening may have ended in many ways.
         for _ in 0..10 {
-            let other = tempfile::tempdir().unwrap();
+            let other = tempfile::tempdir().expect("a folder");
             copy_index(dir.path(), other.path());
             let left = disk.cut(dir.path(), other.path(), &mut dice);
-            let (again, held) = ChunkStore::open(other.path(), on(&left)).unwrap();
+            let (again, held) =
+                ChunkStore::open(other.path(), on(&left)).expect("works for the test");
             let claimed: usize = held.iter().map(|held| held.held.len() as usize).sum();
             let readable: usize = made.iter().map(|made| made.readable(&again).len()).sum();
             lost += claimed - readable;
-            let found = again.state_get("queue").unwrap();
+            let found = again.state_get("queue").expect("readable");
             assert_survived(found.as_deref(), acknowledged.as_deref());
         }
     }

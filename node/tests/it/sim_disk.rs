@@ -89,11 +89,13 @@ impl SimDisk {
         let copy = Self::default();
         for (path, inode) in &self.world().files {
             let content = Content {
-                now: inode.lock().unwrap().now.clone(),
+                now: inode.lock().expect("nobody panics with it").now.clone(),
                 ..Content::default()
             };
-            copy.world()
-                .adopt(to.join(path.strip_prefix(from).unwrap()), content);
+            copy.world().adopt(
+                to.join(path.strip_prefix(from).expect("below the folder")),
+                content,
+            );
         }
         copy
     }
@@ -117,19 +119,21 @@ impl SimDisk {
         }
         let left = Self::default();
         for (path, inode) in names {
-            let now = inode.lock().unwrap().after_cut(dice);
+            let now = inode.lock().expect("nobody panics with it").after_cut(dice);
             let content = Content {
                 now,
                 ..Content::default()
             };
-            left.world()
-                .adopt(to.join(path.strip_prefix(from).unwrap()), content);
+            left.world().adopt(
+                to.join(path.strip_prefix(from).expect("below the folder")),
+                content,
+            );
         }
         left
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap()
+        self.0.lock().expect("nobody panics with it")
     }
 }
 
@@ -143,7 +147,8 @@ impl World {
     }
 
     fn used(&self) -> u64 {
-        let blocks = |inode: &Inode| inode.lock().unwrap().blocks.len() as u64;
+        let blocks =
+            |inode: &Inode| inode.lock().expect("nobody panics with it").blocks.len() as u64;
         self.files.values().map(|inode| blocks(inode) * BLOCK).sum()
     }
 
@@ -278,7 +283,7 @@ impl DiskFile for SimFile {
             Some(Fault::Short) => into.len().div_ceil(2),
             None => into.len(),
         };
-        let content = self.inode.lock().unwrap();
+        let content = self.inode.lock().expect("nobody panics with it");
         let rest = content.now.get(offset as usize..).unwrap_or_default();
         let read = rest.len().min(wanted);
         into[..read].copy_from_slice(&rest[..read]);
@@ -292,7 +297,7 @@ impl DiskFile for SimFile {
             Some(Fault::Torn(kind)) => {
                 self.inode
                     .lock()
-                    .unwrap()
+                    .expect("nobody panics with it")
                     .write(&bytes[..bytes.len() / 2], offset);
                 return Err(kind.into());
             }
@@ -301,24 +306,27 @@ impl DiskFile for SimFile {
         };
         if let Some(capacity) = world.capacity {
             let used = world.used();
-            let inode = self.inode.lock().unwrap();
+            let inode = self.inode.lock().expect("nobody panics with it");
             let fresh = blocks(offset, taken).filter(|block| !inode.blocks.contains(block));
             if used + fresh.count() as u64 * BLOCK > capacity {
                 return Err(ErrorKind::StorageFull.into());
             }
         }
-        self.inode.lock().unwrap().write(&bytes[..taken], offset);
+        self.inode
+            .lock()
+            .expect("nobody panics with it")
+            .write(&bytes[..taken], offset);
         Ok(taken)
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         self.disk.world().check()?;
-        Ok(self.inode.lock().unwrap().now.len() as u64)
+        Ok(self.inode.lock().expect("nobody panics with it").now.len() as u64)
     }
 
     fn sync(&self) -> io::Result<()> {
         self.disk.world().check()?;
-        let mut content = self.inode.lock().unwrap();
+        let mut content = self.inode.lock().expect("nobody panics with it");
         content.durable = content.now.clone();
         content.unsynced.clear();
         Ok(())

@@ -1,19 +1,21 @@
 //! The chunk store on a healthy, full, failing and damaged disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_node::reader::TrackReader;
 use antiphon_node::store::{
     ChunkStore, OpenStoreError, Put, StateError, StoreError, StoreNotice, StoreOptions,
 };
+use antiphon_protocol::seal::ContentKey;
 use antiphon_protocol::{ByteCount, CHUNK_BYTES, ChunkIndex, ChunkSet};
 use proptest::prelude::*;
 
 use crate::made::Made;
-use crate::sim_disk::{Fault, SimDisk};
+use crate::sim_disk::{Dice, Fault, SimDisk};
 
 /// Upkeep happens when the test says so, and the reserve is small.
 pub fn options() -> StoreOptions {
@@ -512,4 +514,82 @@ fn threads_share_a_store_through_its_handles() {
         assert_eq!(made.readable(&store).len(), 41);
     }
     assert_eq!(told(&store), []);
+}
+
+#[test]
+fn what_a_reader_needs_next_stays_in_a_full_window() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = SimDisk::default();
+    let options = StoreOptions {
+        memory_window: ByteCount(4 * CHUNK_BYTES),
+        ..on(&disk)
+    };
+    let (store, _) = ChunkStore::open(dir.path(), options).unwrap();
+    assert!(store.flush());
+    disk.fail(1, u64::MAX, Fault::Error(ErrorKind::StorageFull));
+    let (played, other) = (
+        Made::new(1, 10 * CHUNK_BYTES),
+        Made::new(2, 4 * CHUNK_BYTES),
+    );
+    let key = ContentKey::new([1; 16]);
+    let (mut reader, _) =
+        TrackReader::new(store.clone(), played.content, played.geometry, key, drop).unwrap();
+    for chunk in other.chunks() {
+        assert_eq!(other.put(&store, chunk), Ok(Put::InMemory));
+    }
+    for chunk in (0..4).map(ChunkIndex) {
+        assert_eq!(played.put(&store, chunk), Ok(Put::InMemory));
+    }
+    // What nobody reads had to go; what is further ahead than all the rest is not taken in.
+    assert!(other.readable(&store).is_empty());
+    assert_eq!(played.put(&store, ChunkIndex(4)), Err(StoreError::NoRoom));
+    assert_eq!(other.put(&store, ChunkIndex(0)), Err(StoreError::NoRoom));
+    // Once the reader has passed a chunk, its room is free for one ahead.
+    let mut out = vec![0; 2 * CHUNK_BYTES as usize];
+    reader.read_exact(&mut out).unwrap();
+    assert_eq!(played.put(&store, ChunkIndex(4)), Ok(Put::InMemory));
+    assert_eq!(played.readable(&store), [1, 2, 3, 4].map(ChunkIndex));
+    disk.heal();
+    assert!(store.flush());
+    assert_eq!(played.readable(&store), [1, 2, 3, 4].map(ChunkIndex));
+}
+
+#[test]
+fn no_damage_to_the_index_keeps_the_store_from_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let made: Vec<Made> = (0..20)
+        .map(|seed| Made::new(seed, 5 * CHUNK_BYTES))
+        .collect();
+    let store = open(dir.path());
+    made.iter().for_each(|made| made.put_all(&store));
+    drop(store);
+    let index = dir.path().join("index");
+    let pristine: Vec<(PathBuf, Vec<u8>)> = files(&index)
+        .into_iter()
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    let mut dice = Dice(29);
+    for (path, bytes) in &pristine {
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) as u64 + 1;
+        for _ in 0..40 {
+            let mut damaged = bytes.clone();
+            let Some(byte) = damaged.get_mut(dice.below(used) as usize) else {
+                break;
+            };
+            *byte ^= 1 << dice.below(8);
+            std::fs::remove_dir_all(&index).unwrap();
+            std::fs::create_dir_all(index.join("blobs")).unwrap();
+            for (path, bytes) in &pristine {
+                std::fs::write(path, bytes).unwrap();
+            }
+            std::fs::write(path, &damaged).unwrap();
+            let (store, held) = ChunkStore::open(dir.path(), options()).unwrap();
+            for held in held {
+                assert!(made.iter().any(|made| made.content == held.content));
+            }
+            for made in &made {
+                made.readable(&store);
+            }
+        }
+    }
 }
