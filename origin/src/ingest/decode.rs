@@ -28,6 +28,9 @@ use crate::ingest::source::Bounded;
 /// Longest track: four hours, which the protocol's largest rendition is made for.
 const SECONDS_MAX: u64 = 4 * 3600;
 
+/// Most samples a channel in one MPEG audio frame.
+const MPEG_FRAME_SAMPLES: u64 = 1_152;
+
 /// What is known of a source before it is decoded as a whole.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -134,13 +137,6 @@ impl Source {
             .next_packet()
             .map_err(|refusal| self.placed(refusal, frames))?
         {
-            if self
-                .promised_frames
-                .is_some_and(|promised| frames >= promised)
-                && self.container == Container::Mpeg
-            {
-                break;
-            }
             let decoded = match self.decode_packet(&mut input, &packet, &mut mixdown, &mut planes) {
                 Ok(decoded) => decoded,
                 Err(reason) if self.container == Container::Mpeg => {
@@ -304,14 +300,13 @@ impl Input {
 /// `decoder_count` is then only an estimate.
 fn mpeg_promise(path: &Path, decoder_count: Option<u64>) -> Result<Option<u64>, Refusal> {
     let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
     let mut id3 = Vec::new();
     file.by_ref().take(10).read_to_end(&mut id3)?;
     let start = match id3.as_slice() {
         [b'I', b'D', b'3', _, _, _, size @ ..] => {
-            let size = size
-                .iter()
-                .fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f));
-            size + 10
+            let digits = size.iter().map(|byte| u64::from(byte & 0x7f));
+            digits.fold(0, |sum, digit| sum << 7 | digit) + 10
         }
         _ => 0,
     };
@@ -325,15 +320,32 @@ fn mpeg_promise(path: &Path, decoder_count: Option<u64>) -> Result<Option<u64>, 
     let bytes = mpeg_frame(rest).unwrap_or(0);
     let frame = rest.get(..bytes.min(rest.len())).unwrap_or(rest);
     // The tag is at most 36 bytes behind the frame's header and side information.
-    let tagged = frame
-        .windows(4)
-        .take(48)
-        .position(|four| matches!(four, b"Xing" | b"Info" | b"VBRI"));
-    Ok(decoder_count.filter(|_| tagged.is_some_and(|at| states_frames(frame, at))))
+    let mut fours = frame.windows(4).take(48);
+    let tagged = fours.position(|four| matches!(four, b"Xing" | b"Info" | b"VBRI"));
+    let tag = tagged.and_then(|at| frame.get(at..)).unwrap_or(&[]);
+    let skipped = head.len() - rest.len();
+    let there = length.saturating_sub(start + skipped as u64);
+    Ok(decoder_count.and_then(|count| promised(tag, count, there)))
 }
 
-/// Whether the tag at `at` gives a number of frames: always in VBRI, by a flag in Xing.
-fn states_frames(frame: &[u8], at: usize) -> bool {
-    let tag = frame.get(at..).unwrap_or(&[]);
-    tag.starts_with(b"VBRI") || tag.get(7).is_some_and(|flags| flags & 1 != 0)
+/// What the tag promises when the decoder's count rests on it and `there` bytes follow.
+fn promised(tag: &[u8], count: u64, there: u64) -> Option<u64> {
+    const FRAMES: u8 = 1;
+    const BYTES: u8 = 2;
+    if tag.starts_with(b"VBRI") {
+        return Some(count);
+    }
+    let flags = *tag.get(7)?;
+    if flags & FRAMES == 0 {
+        return None;
+    }
+    let bytes = tag.get(12..16).filter(|_| flags & BYTES != 0);
+    let bytes = bytes.map(|bytes| {
+        bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    });
+    // Some encoders count the tag's own frame. If all bytes are there, one frame is no loss.
+    let is_whole = bytes.is_some_and(|bytes| bytes > 0 && there >= bytes);
+    Some(count.saturating_sub(if is_whole { MPEG_FRAME_SAMPLES } else { 0 }))
 }

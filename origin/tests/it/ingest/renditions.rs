@@ -186,6 +186,19 @@ fn high_sample_rates_are_brought_down_and_all_others_kept() {
 }
 
 #[test]
+fn every_usual_sample_rate_can_be_encoded_on_every_rung() {
+    let bench = Bench::new();
+    for rate in [8_000, 11_025, 12_000, 16_000, 24_000, 32_000, 48_000] {
+        for channels in [1, 2] {
+            let bytes = wav(&tone(rate as usize, channels, rate, 0.5), rate);
+            let manifest = bench.accept(&format!("{rate}-{channels}.wav"), &bytes);
+            let lengths: Vec<_> = manifest.renditions.iter().map(|it| it.frames).collect();
+            assert_eq!(lengths, [u64::from(rate); 3]);
+        }
+    }
+}
+
+#[test]
 fn more_than_two_channels_become_stereo_and_one_stays_one() {
     let bench = Bench::new();
     let surround = bench.accept("6.wav", &wav(&tone(40_000, 6, RATE, 0.9), RATE));
