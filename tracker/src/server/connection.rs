@@ -1,0 +1,234 @@
+//! One node's connection: frames in, frames out, each with a deadline, until it ends.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use antiphon_protocol::codec::{self, DecodeError, LENGTH_BYTES};
+use antiphon_protocol::identity::CHANNEL_LABEL;
+use antiphon_protocol::tracker::{AccessToken, TrackerReply, TrackerRequest};
+use antiphon_protocol::{ErrorCode, Millis};
+use quinn::{ReadExactError, RecvStream, SendStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::answers::{self, Refusal};
+use super::close_code;
+use crate::accounts::Session;
+use crate::context::Context;
+use crate::metrics;
+use crate::rate::{Limiter, Rate};
+use crate::swarms::{AttachId, NodeName};
+
+/// Time for a request to arrive whole, and for a reply to be taken.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request that takes longer is given up: the queues behind it are all shorter.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time for a connection to log in and attach, a slow typist's password not included: nodes
+/// connect when they have it.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for requests under way to finish when the tracker stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest request believed before `Attach`: a registration with all its texts at their limits.
+const EARLY_REQUEST_BYTES_MAX: usize = 1_024;
+/// Longest request there is: a full announce of partial extents. The protocol's own frame limit
+/// is for replies.
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Requests that a frame which is none costs of a connection's allowance.
+const MALFORMED_COST: u32 = 50;
+
+/// A connection and what it has proved.
+pub(super) struct Connection {
+    pub context: Arc<Context>,
+    pub quic: quinn::Connection,
+    pub attach: AttachId,
+    limiter: Limiter,
+    attached: RwLock<Option<Arc<Attachment>>>,
+}
+
+/// A successful attach.
+pub(super) struct Attachment {
+    pub session: Session,
+    pub name: NodeName,
+    pub token: AccessToken,
+    /// When the token was last looked up.
+    pub checked: Instant,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn run(context: Arc<Context>, quic: quinn::Connection) {
+    let limits = &context.config.limits;
+    let rate = Rate::per_second(
+        limits.connection_requests_per_second,
+        limits.connection_requests_burst,
+    );
+    let connection = Arc::new(Connection {
+        attach: context.new_attach(),
+        quic,
+        limiter: Limiter::new(rate),
+        attached: RwLock::new(None),
+        context,
+    });
+    let mut requests = JoinSet::new();
+    let code = serve(&connection, &mut requests).await;
+    let _ = timeout(DRAIN_TIMEOUT, async {
+        while requests.join_next().await.is_some() {}
+    })
+    .await;
+    requests.shutdown().await;
+    connection.quic.close(close_code(code), b"");
+    connection.detach().await;
+}
+
+async fn serve(connection: &Arc<Connection>, requests: &mut JoinSet<()>) -> ErrorCode {
+    let attach_deadline = tokio::time::sleep(ATTACH_TIMEOUT);
+    tokio::pin!(attach_deadline);
+    let mut may_idle = false;
+    loop {
+        tokio::select! {
+            () = connection.context.stop.cancelled() => return ErrorCode::GOING_AWAY,
+            stream = connection.quic.accept_bi() => {
+                let Ok((send, receive)) = stream else {
+                    requests.abort_all();
+                    return ErrorCode::NONE;
+                };
+                requests.spawn(Arc::clone(connection).exchange(send, receive));
+            }
+            Some(_) = requests.join_next(), if !requests.is_empty() => {}
+            () = &mut attach_deadline, if !may_idle => {
+                if connection.attachment().is_none() {
+                    return ErrorCode::UNAUTHENTICATED;
+                }
+                may_idle = true;
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Where the node is, as we see it.
+    pub(super) fn observed(&self) -> SocketAddr {
+        let seen = self.quic.remote_address();
+        SocketAddr::new(seen.ip().to_canonical(), seen.port())
+    }
+
+    /// The bytes that only the two ends of this very connection know.
+    pub(super) fn channel(&self) -> Option<[u8; 32]> {
+        let mut channel = [0; 32];
+        self.quic
+            .export_keying_material(&mut channel, CHANNEL_LABEL, b"")
+            .ok()?;
+        Some(channel)
+    }
+
+    pub(super) fn attachment(&self) -> Option<Arc<Attachment>> {
+        let attached = self.attached.read();
+        attached.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_attachment(&self, attachment: Option<Attachment>) {
+        let attached = self.attached.write();
+        *attached.unwrap_or_else(PoisonError::into_inner) = attachment.map(Arc::new);
+    }
+
+    /// Forgets who this is; the node is in no answer from here on.
+    pub(super) async fn detach(&self) {
+        if let Some(attachment) = self.attachment() {
+            self.set_attachment(None);
+            self.context
+                .swarms
+                .leave(attachment.name, self.attach)
+                .await;
+        }
+    }
+
+    /// One request and its reply on one stream.
+    async fn exchange(self: Arc<Self>, mut send: SendStream, mut receive: RecvStream) {
+        let limit = match self.attachment() {
+            Some(_) => REQUEST_BYTES_MAX,
+            None => EARLY_REQUEST_BYTES_MAX,
+        };
+        let request = match timeout(FRAME_TIMEOUT, read(&mut receive, limit)).await {
+            Ok(Ok(request)) => Ok(request),
+            Ok(Err(ReadError::Gone)) | Err(_) => return,
+            Ok(Err(ReadError::Frame(error))) => Err(error),
+        };
+        let reply = match request {
+            Ok(request) => self.answer(request).await,
+            Err(error) => self.refuse_frame(&error),
+        };
+        let frame = codec::encode(&reply);
+        let sent = timeout(FRAME_TIMEOUT, async {
+            send.write_all(&frame).await.ok()?;
+            send.finish().ok()?;
+            // Until all of it has arrived, so that nothing is cut off when the tracker stops.
+            send.stopped().await.ok()
+        });
+        let _ = sent.await;
+    }
+
+    async fn answer(&self, request: TrackerRequest) -> TrackerReply {
+        let started = Instant::now();
+        let kind = metrics::kind(&request);
+        let answered = match self.limiter.take(answers::cost(&request)) {
+            Err(retry_after) => Err(Refusal::rate_limited(retry_after)),
+            Ok(()) => timeout(ANSWER_TIMEOUT, answers::answer(self, request))
+                .await
+                .unwrap_or(Err(Refusal::new(ErrorCode::BUSY))),
+        };
+        let metrics = &self.context.metrics;
+        metrics.request(kind, answered.is_err(), started.elapsed());
+        answered.unwrap_or_else(|refusal| {
+            if refusal.code == ErrorCode::RATE_LIMITED {
+                metrics.rate_limited.add(1);
+            }
+            refusal.reply()
+        })
+    }
+
+    fn refuse_frame(&self, error: &DecodeError) -> TrackerReply {
+        self.context.metrics.malformed.add(1);
+        let code = match error {
+            DecodeError::TooLarge { .. } => ErrorCode::TOO_LARGE,
+            DecodeError::Limit => ErrorCode::INVALID,
+            _ => ErrorCode::MALFORMED,
+        };
+        if self.limiter.take(MALFORMED_COST).is_err() {
+            self.quic.close(close_code(code), b"");
+        }
+        TrackerReply::Refused {
+            code,
+            retry_after: Millis(0),
+        }
+    }
+}
+
+enum ReadError {
+    /// The stream or the connection ended.
+    Gone,
+    Frame(DecodeError),
+}
+
+/// Reads one request. What is kept grows with what has arrived, not with what was promised.
+async fn read(receive: &mut RecvStream, limit: usize) -> Result<TrackerRequest, ReadError> {
+    let mut header = [0; LENGTH_BYTES];
+    receive.read_exact(&mut header).await?;
+    let length = codec::payload_len::<TrackerRequest>(header).map_err(ReadError::Frame)?;
+    if length > limit {
+        let bytes = u32::try_from(length).unwrap_or(u32::MAX);
+        return Err(ReadError::Frame(DecodeError::TooLarge { bytes, limit }));
+    }
+    let mut payload = zeroize::Zeroizing::new(Vec::new());
+    while payload.len() < length {
+        let chunk = receive.read_chunk(length - payload.len(), true).await;
+        let chunk = chunk.map_err(|_| ReadError::Gone)?;
+        payload.extend_from_slice(&chunk.ok_or(ReadError::Gone)?.bytes);
+    }
+    codec::decode(&payload).map_err(ReadError::Frame)
+}
+
+impl From<ReadExactError> for ReadError {
+    fn from(_: ReadExactError) -> Self {
+        Self::Gone
+    }
+}

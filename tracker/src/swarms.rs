@@ -1,0 +1,398 @@
+//! Who holds what among the nodes online: one task owns the registry and everything said to it
+//! goes through one bounded queue, so that what a node announced is known to whoever asks next.
+//!
+//! Not here: what is remembered and which holders are best (`antiphon_swarm::SwarmRegistry`), and
+//! whether the content is ours (`catalog`).
+
+pub(crate) mod contact;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant as StdInstant};
+
+use antiphon_protocol::peer::{Extent, PeerContact};
+use antiphon_protocol::ticket::RegionClass;
+use antiphon_protocol::tracker::Holder;
+use antiphon_protocol::{ContentId, DeviceId, Millis, NodeId};
+use antiphon_swarm::registry::{Held, PeerProfile, RegistryConfig};
+use antiphon_swarm::{Instant, PeerKey, RenditionKey, SwarmRegistry};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Commands waiting for the task; more make their senders wait. Guess.
+const QUEUE: usize = 4_096;
+/// Commands taken at a time.
+const BATCH: usize = 64;
+
+/// A node as the tracker tells it from others. The device is part of it, so that nobody can push
+/// another node aside by claiming its transport key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct NodeName {
+    pub device: DeviceId,
+    pub node: NodeId,
+}
+
+/// One attach; a later one of the same node takes the place of an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AttachId(pub u64);
+
+enum Command {
+    Join {
+        name: NodeName,
+        attach: AttachId,
+        observed: SocketAddr,
+        addresses: Vec<SocketAddr>,
+    },
+    Leave {
+        name: NodeName,
+        attach: AttachId,
+    },
+    Forget {
+        name: NodeName,
+        attach: AttachId,
+    },
+    Announce {
+        name: NodeName,
+        entries: Vec<(ContentId, Option<Held>)>,
+    },
+    Lookup {
+        asker: NodeName,
+        content: ContentId,
+        limit: usize,
+        reply: oneshot::Sender<Vec<Holder>>,
+    },
+    Count {
+        reply: oneshot::Sender<SwarmCounts>,
+    },
+}
+
+/// How much the registry knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SwarmCounts {
+    pub nodes: usize,
+    pub entries: usize,
+}
+
+/// Says things to the task. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Swarms {
+    commands: mpsc::Sender<Command>,
+    announce_interval: Duration,
+}
+
+impl Swarms {
+    /// Starts the task; it ends when `stop` is canceled.
+    pub(crate) fn start(config: RegistryConfig, stop: CancellationToken) -> (Self, JoinHandle<()>) {
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let driver = Driver::new(config);
+        let interval = driver.registry.announce_interval().as_micros();
+        let swarms = Self {
+            commands,
+            announce_interval: Duration::from_micros(interval),
+        };
+        (swarms, tokio::spawn(driver.run(queue, stop)))
+    }
+
+    /// A node attached: it can be found under these addresses from now on.
+    pub(crate) async fn join(
+        &self,
+        name: NodeName,
+        attach: AttachId,
+        observed: SocketAddr,
+        addresses: Vec<SocketAddr>,
+    ) {
+        let join = Command::Join {
+            name,
+            attach,
+            observed,
+            addresses,
+        };
+        self.say(join).await;
+    }
+
+    /// A node's connection ended: it is in no answer any more.
+    pub(crate) async fn leave(&self, name: NodeName, attach: AttachId) {
+        self.say(Command::Leave { name, attach }).await;
+    }
+
+    /// A node said that it goes; its connection may go on.
+    pub(crate) async fn forget(&self, name: NodeName, attach: AttachId) {
+        self.say(Command::Forget { name, attach }).await;
+    }
+
+    /// What a node holds, or does not hold any more.
+    pub(crate) async fn announce(&self, name: NodeName, entries: Vec<(ContentId, Option<Held>)>) {
+        self.say(Command::Announce { name, entries }).await;
+    }
+
+    /// Holders for `asker`, best first, without itself.
+    pub(crate) async fn lookup(
+        &self,
+        asker: NodeName,
+        content: ContentId,
+        limit: usize,
+    ) -> Vec<Holder> {
+        let (reply, answer) = oneshot::channel();
+        let lookup = Command::Lookup {
+            asker,
+            content,
+            limit,
+            reply,
+        };
+        self.say(lookup).await;
+        answer.await.unwrap_or_default()
+    }
+
+    pub(crate) async fn count(&self) -> SwarmCounts {
+        let (reply, answer) = oneshot::channel();
+        self.say(Command::Count { reply }).await;
+        answer.await.unwrap_or_default()
+    }
+
+    /// How long what a node announced may stay unsaid.
+    pub(crate) const fn announce_interval(&self) -> Duration {
+        self.announce_interval
+    }
+
+    /// After the task has stopped nobody is listening, and nothing needs to be known.
+    async fn say(&self, command: Command) {
+        let _ = self.commands.send(command).await;
+    }
+}
+
+/// What the registry is told of an announced extent; nothing for "not held".
+pub(crate) fn held(extent: &Extent) -> Option<Held> {
+    match extent {
+        Extent::Full => Some(Held::Full),
+        Extent::Partial(units) => units.iter().any(|bits| *bits != 0).then_some(Held::Partial),
+        Extent::Gone => None,
+    }
+}
+
+/// The registry with the names it does not know: nodes, renditions and addresses.
+struct Driver {
+    registry: SwarmRegistry,
+    start: StdInstant,
+    prefix_key: [u8; 32],
+    /// Stays as long as the process: at most as many as the catalog ever had.
+    renditions: HashMap<ContentId, RenditionKey>,
+    keys: HashMap<NodeName, PeerKey>,
+    /// By key.
+    nodes: Vec<Option<OnlineNode>>,
+    free: Vec<PeerKey>,
+}
+
+struct OnlineNode {
+    attach: AttachId,
+    profile: PeerProfile,
+    contact: PeerContact,
+}
+
+impl Driver {
+    fn new(config: RegistryConfig) -> Self {
+        Self {
+            registry: SwarmRegistry::new(config, rand::random()),
+            start: StdInstant::now(),
+            prefix_key: rand::random(),
+            renditions: HashMap::new(),
+            keys: HashMap::new(),
+            nodes: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    async fn run(mut self, mut queue: mpsc::Receiver<Command>, stop: CancellationToken) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let due = self.registry.poll_timeout();
+            let wake = due.map(|due| self.start + Duration::from_micros(due.as_micros()));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                taken = queue.recv_many(&mut batch, BATCH) => {
+                    if taken == 0 {
+                        return;
+                    }
+                }
+                () = sleep_until(wake) => {}
+            }
+            let now = self.now();
+            for command in batch.drain(..) {
+                self.handle(now, command);
+            }
+            if self.registry.poll_timeout().is_some_and(|due| due <= now) {
+                self.registry.handle_timeout(now);
+            }
+        }
+    }
+
+    fn handle(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Join {
+                name,
+                attach,
+                observed,
+                addresses,
+            } => self.join(now, name, attach, observed, addresses),
+            Command::Leave { name, attach } => {
+                if let Some(key) = self.key_of(name, attach) {
+                    self.registry.leave(now, key);
+                    self.keys.remove(&name);
+                    if let Some(node) = self.nodes.get_mut(key.0 as usize) {
+                        *node = None;
+                    }
+                    self.free.push(key);
+                }
+            }
+            Command::Forget { name, attach } => {
+                if let Some(key) = self.key_of(name, attach)
+                    && let Some(Some(node)) = self.nodes.get(key.0 as usize)
+                {
+                    self.registry.leave(now, key);
+                    self.registry.join(now, key, node.profile);
+                }
+            }
+            Command::Announce { name, entries } => self.announce(now, name, entries),
+            Command::Lookup {
+                asker,
+                content,
+                limit,
+                reply,
+            } => {
+                // The asker may have gone meanwhile.
+                let _ = reply.send(self.lookup(now, asker, content, limit));
+            }
+            Command::Count { reply } => {
+                let counts = SwarmCounts {
+                    nodes: self.keys.len(),
+                    entries: self.registry.len(),
+                };
+                let _ = reply.send(counts);
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        now: Instant,
+        name: NodeName,
+        attach: AttachId,
+        observed: SocketAddr,
+        addresses: Vec<SocketAddr>,
+    ) {
+        let key = match self.keys.get(&name) {
+            Some(key) => *key,
+            None => self.new_key(name),
+        };
+        let profile = PeerProfile {
+            region: RegionClass::default().0,
+            prefix: contact::prefix(&self.prefix_key, observed.ip()),
+            // A node that nobody can dial is not an answer.
+            uploads: !addresses.is_empty(),
+        };
+        let contact = PeerContact {
+            node: name.node,
+            region: RegionClass::default(),
+            addresses,
+        };
+        self.registry.join(now, key, profile);
+        if let Some(place) = self.nodes.get_mut(key.0 as usize) {
+            *place = Some(OnlineNode {
+                attach,
+                profile,
+                contact,
+            });
+        }
+    }
+
+    fn announce(&mut self, now: Instant, name: NodeName, entries: Vec<(ContentId, Option<Held>)>) {
+        let Some(key) = self.keys.get(&name).copied() else {
+            return;
+        };
+        for (content, held) in entries {
+            let next = RenditionKey(self.renditions.len() as u32);
+            let rendition = *self.renditions.entry(content).or_insert(next);
+            self.registry.announce(now, key, rendition, held);
+        }
+    }
+
+    fn lookup(
+        &mut self,
+        now: Instant,
+        asker: NodeName,
+        content: ContentId,
+        limit: usize,
+    ) -> Vec<Holder> {
+        let (Some(rendition), Some(asker)) = (self.renditions.get(&content), self.keys.get(&asker))
+        else {
+            return Vec::new();
+        };
+        let picks = self.registry.lookup(now, *asker, *rendition, limit);
+        let holder = |pick: antiphon_swarm::registry::Pick| {
+            let node = self.nodes.get(pick.peer.0 as usize)?.as_ref()?;
+            Some(Holder {
+                contact: node.contact.clone(),
+                full: pick.held == Held::Full,
+            })
+        };
+        picks.into_iter().filter_map(holder).collect()
+    }
+
+    /// The node's key, if `attach` is still its latest.
+    fn key_of(&self, name: NodeName, attach: AttachId) -> Option<PeerKey> {
+        let key = *self.keys.get(&name)?;
+        let node = self.nodes.get(key.0 as usize)?.as_ref()?;
+        (node.attach == attach).then_some(key)
+    }
+
+    fn new_key(&mut self, name: NodeName) -> PeerKey {
+        let key = self.free.pop().unwrap_or_else(|| {
+            self.nodes.push(None);
+            PeerKey(self.nodes.len() as u32 - 1)
+        });
+        self.keys.insert(name, key);
+        key
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+async fn sleep_until(wake: Option<StdInstant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// When a node is to announce again: in time for the registry, and soon after the swarms get new
+/// names, spread by `random`.
+pub(crate) fn announce_again(interval: Duration, secs_to_rename: u64, random: u32) -> Millis {
+    let spread = u64::from(random) % (crate::names::RENAME_SPREAD_SECS * 1_000);
+    let rename = secs_to_rename.saturating_mul(1_000).saturating_add(spread);
+    let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+    Millis(u32::try_from(interval.min(rename)).unwrap_or(u32::MAX)).clamped()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_bitmap_is_nothing_held() {
+        assert_eq!(held(&Extent::Partial(vec![0, 0])), None);
+        assert_eq!(held(&Extent::Partial(vec![0, 4])), Some(Held::Partial));
+        assert_eq!(held(&Extent::Full), Some(Held::Full));
+        assert_eq!(held(&Extent::Gone), None);
+    }
+
+    #[test]
+    fn nodes_announce_again_after_the_interval_or_the_renaming_whichever_is_first() {
+        let interval = Duration::from_secs(1_200);
+        assert_eq!(announce_again(interval, 50_000, 7), Millis(1_200_000));
+        assert_eq!(announce_again(interval, 100, 7), Millis(100_007));
+        assert_eq!(announce_again(interval, 100, 299_999), Millis(399_999));
+        assert_eq!(announce_again(interval, 100, 300_000), Millis(100_000));
+    }
+}

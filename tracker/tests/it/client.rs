@@ -1,0 +1,202 @@
+//! A node's side of the tracker protocol, as little of it as the tests need.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_protocol::NodeId;
+use antiphon_protocol::codec::{self, LENGTH_BYTES};
+use antiphon_protocol::error_code::ErrorCode;
+use antiphon_protocol::identity::{CHANNEL_LABEL, DeviceSecret};
+use antiphon_protocol::tracker::{AccessToken, Attached, Password, TrackerReply, TrackerRequest};
+use anyhow::{Context as _, Result, bail};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// One connection of one device.
+pub struct Client {
+    pub quic: quinn::Connection,
+    pub device: DeviceSecret,
+    pub node: NodeId,
+    _endpoint: quinn::Endpoint,
+}
+
+impl Client {
+    /// Connects as a new device.
+    pub async fn connect(tracker: SocketAddr, fingerprint: [u8; 32]) -> Result<Self> {
+        let device = DeviceSecret::generate(&mut rand::rng());
+        Self::connect_as(tracker, fingerprint, device).await
+    }
+
+    pub async fn connect_as(
+        tracker: SocketAddr,
+        fingerprint: [u8; 32],
+        device: DeviceSecret,
+    ) -> Result<Self> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = Arc::new(Pinned {
+            fingerprint,
+            provider: Arc::clone(&provider),
+        });
+        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![antiphon_protocol::version::TRACKER_ALPN.to_vec()];
+        let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls)?;
+        let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse()?)?;
+        endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
+        let connecting = endpoint.connect(tracker, "antiphon-tracker")?;
+        let quic = tokio::time::timeout(DEADLINE, connecting).await??;
+        Ok(Self {
+            quic,
+            device,
+            node: NodeId(rand::random()),
+            _endpoint: endpoint,
+        })
+    }
+
+    /// One request, one reply.
+    pub async fn ask(&self, request: &TrackerRequest) -> Result<TrackerReply> {
+        self.ask_bytes(&codec::encode(request)).await
+    }
+
+    /// Any bytes, one reply.
+    pub async fn ask_bytes(&self, frame: &[u8]) -> Result<TrackerReply> {
+        let exchange = async {
+            let (mut send, mut receive) = self.quic.open_bi().await?;
+            // The tracker may have refused before it read everything.
+            let _ = send.write_all(frame).await;
+            let _ = send.finish();
+            let mut header = [0; LENGTH_BYTES];
+            receive.read_exact(&mut header).await?;
+            let mut payload = vec![0; codec::payload_len::<TrackerReply>(header)?];
+            receive.read_exact(&mut payload).await?;
+            anyhow::Ok(codec::decode::<TrackerReply>(&payload)?)
+        };
+        tokio::time::timeout(DEADLINE, exchange)
+            .await
+            .context("no reply in time")?
+    }
+
+    /// The code of a refusal.
+    pub async fn refusal(&self, request: &TrackerRequest) -> Result<ErrorCode> {
+        match self.ask(request).await? {
+            TrackerReply::Refused { code, .. } => Ok(code),
+            other => bail!("{request:?} was answered: {other:?}"),
+        }
+    }
+
+    pub fn login_request(&self, name: &str, password: &str) -> TrackerRequest {
+        TrackerRequest::Login {
+            name: name.to_owned(),
+            password: Password(password.to_owned()),
+            device: self.device.public(),
+        }
+    }
+
+    pub fn register_request(&self, name: &str, password: &str) -> TrackerRequest {
+        TrackerRequest::Register {
+            name: name.to_owned(),
+            password: Password(password.to_owned()),
+            device: self.device.public(),
+        }
+    }
+
+    pub async fn login(&self, name: &str, password: &str) -> Result<AccessToken> {
+        token(self.ask(&self.login_request(name, password)).await?)
+    }
+
+    pub async fn register(&self, name: &str, password: &str) -> Result<AccessToken> {
+        token(self.ask(&self.register_request(name, password)).await?)
+    }
+
+    /// The proof that this client's device opened this connection.
+    pub fn proof(&self) -> ([u8; 32], [u8; 32]) {
+        self.device.prove(&self.channel())
+    }
+
+    pub fn channel(&self) -> [u8; 32] {
+        let mut channel = [0; 32];
+        self.quic
+            .export_keying_material(&mut channel, CHANNEL_LABEL, b"")
+            .expect("the connection is established");
+        channel
+    }
+
+    pub fn attach_request(&self, token: &AccessToken) -> TrackerRequest {
+        TrackerRequest::Attach {
+            token: token.clone(),
+            proof: self.proof(),
+            node: self.node,
+            addresses: vec!["0.0.0.0:7701".parse().expect("an address")],
+        }
+    }
+
+    pub async fn attach(&self, token: &AccessToken) -> Result<Attached> {
+        match self.ask(&self.attach_request(token)).await? {
+            TrackerReply::Attached(attached) => Ok(*attached),
+            other => bail!("not attached: {other:?}"),
+        }
+    }
+}
+
+pub fn token(reply: TrackerReply) -> Result<AccessToken> {
+    match reply {
+        TrackerReply::Session { token, .. } => Ok(token),
+        other => bail!("no session: {other:?}"),
+    }
+}
+
+/// Trusts exactly one certificate.
+#[derive(Debug)]
+struct Pinned {
+    fingerprint: [u8; 32],
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if blake3::hash(certificate) == self.fingerprint {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(rustls::Error::General("another certificate".into()))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("QUIC has TLS 1.3 only".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
+    }
+}

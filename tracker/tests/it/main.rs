@@ -1,0 +1,11 @@
+//! The tracker as nodes meet it: over QUIC and HTTP, on loopback.
+
+mod access;
+mod catalog;
+mod client;
+mod limits;
+mod login;
+mod open;
+mod restart;
+mod swarm;
+mod world;

@@ -1,0 +1,132 @@
+//! Announcing and looking up: who is in the answers, and when no longer.
+
+use antiphon_protocol::ContentId;
+use antiphon_protocol::error_code::ErrorCode;
+use antiphon_protocol::manifest::Rung;
+use antiphon_protocol::peer::Extent;
+use antiphon_protocol::tracker::{AnnounceEntry, Holder, TrackerReply, TrackerRequest};
+use anyhow::{Result, bail};
+
+use crate::client::Client;
+use crate::world::{World, eventually, node};
+
+async fn announce(client: &Client, content: ContentId, extent: Extent) -> Result<TrackerReply> {
+    let entries = vec![
+        AnnounceEntry { content, extent },
+        AnnounceEntry {
+            content: ContentId([0xee; 32]),
+            extent: Extent::Full,
+        },
+    ];
+    client.ask(&TrackerRequest::Announce { entries }).await
+}
+
+async fn holders(client: &Client, content: ContentId) -> Result<Vec<Holder>> {
+    let request = TrackerRequest::Lookup { content, limit: 10 };
+    match client.ask(&request).await? {
+        TrackerReply::Holders { holders, .. } => Ok(holders),
+        other => bail!("no holders: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn holders_are_the_announcing_nodes_but_never_the_asker() -> Result<()> {
+    let world = World::new()?;
+    let (manifest, _) = world.publish_track(1, "Song")?;
+    let content = manifest.renditions[1].content;
+    let tracker = world.start().await?;
+    let (ada, ..) = node(&tracker, "Ada").await?;
+    let (bob, ..) = node(&tracker, "Bob").await?;
+    let reply = announce(&ada, content, Extent::Full).await?;
+    let TrackerReply::Announced {
+        swarms,
+        again_after,
+    } = reply
+    else {
+        bail!("not announced: {reply:?}");
+    };
+    assert!(swarms[0].is_some() && swarms[1].is_none());
+    assert!(again_after.0 > 0 && again_after.0 <= 30 * 60 * 1_000);
+
+    let found = holders(&bob, content).await?;
+    assert_eq!(found.len(), 1);
+    assert!(found[0].full);
+    assert_eq!(found[0].contact.node, ada.node);
+    assert_eq!(found[0].contact.addresses, ["127.0.0.1:7701".parse()?]);
+    assert_eq!(holders(&ada, content).await?, []);
+
+    let open = TrackerRequest::Open {
+        track: manifest.track,
+        rung: Rung::Standard,
+    };
+    let TrackerReply::Opened(opened) = bob.ask(&open).await? else {
+        bail!("not opened");
+    };
+    assert_eq!(opened.holders, found);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn holders_vanish_when_they_say_so_leave_or_are_gone() -> Result<()> {
+    let world = World::new()?;
+    let (manifest, _) = world.publish_track(1, "Song")?;
+    let content = manifest.renditions[1].content;
+    let tracker = world.start().await?;
+    let (ada, token, _) = node(&tracker, "Ada").await?;
+    let (bob, ..) = node(&tracker, "Bob").await?;
+
+    announce(&ada, content, Extent::Partial(vec![1])).await?;
+    assert!(
+        holders(&bob, content)
+            .await?
+            .iter()
+            .all(|holder| !holder.full)
+    );
+    assert_eq!(holders(&bob, content).await?.len(), 1);
+    announce(&ada, content, Extent::Gone).await?;
+    assert_eq!(holders(&bob, content).await?, []);
+
+    announce(&ada, content, Extent::Full).await?;
+    assert_eq!(ada.ask(&TrackerRequest::Leave).await?, TrackerReply::Left);
+    assert_eq!(holders(&bob, content).await?, []);
+
+    announce(&ada, content, Extent::Full).await?;
+    assert_eq!(holders(&bob, content).await?.len(), 1);
+    // Addresses may be renewed without announcing again.
+    ada.attach(&token).await?;
+    assert_eq!(holders(&bob, content).await?.len(), 1);
+    ada.quic.close(0_u32.into(), b"");
+    eventually(async || Ok(holders(&bob, content).await?.is_empty())).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_pushes_a_node_aside_by_claiming_its_name() -> Result<()> {
+    let world = World::new()?;
+    let (manifest, _) = world.publish_track(1, "Song")?;
+    let content = manifest.renditions[1].content;
+    let tracker = world.start().await?;
+    let (ada, ..) = node(&tracker, "Ada").await?;
+    announce(&ada, content, Extent::Full).await?;
+    let mut mallory = crate::world::connect(&tracker).await?;
+    mallory.node = ada.node;
+    let token = mallory.register("Mallory", crate::world::PASSWORD).await?;
+    mallory.attach(&token).await?;
+    announce(&mallory, content, Extent::Gone).await?;
+    mallory.ask(&TrackerRequest::Leave).await?;
+    let (bob, ..) = node(&tracker, "Bob").await?;
+    assert_eq!(holders(&bob, content).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_that_is_not_ours_is_not_looked_up() -> Result<()> {
+    let world = World::new()?;
+    let tracker = world.start().await?;
+    let (client, ..) = node(&tracker, "Ada").await?;
+    let request = TrackerRequest::Lookup {
+        content: ContentId([0xee; 32]),
+        limit: 10,
+    };
+    assert_eq!(client.refusal(&request).await?, ErrorCode::NOT_FOUND);
+    Ok(())
+}
