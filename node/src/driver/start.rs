@@ -207,8 +207,10 @@ struct KnownContent {
     bit_rate: BitRate,
 }
 
+/// Half of the name tells renditions of one cache apart, and fits a key of the store.
 fn content_key(content: ContentId) -> String {
-    format!("content-{content}")
+    let name = content.to_string();
+    format!("content-{}", name.get(..32).unwrap_or(&name))
 }
 
 async fn session(
