@@ -143,6 +143,7 @@ impl NodeCore {
             self.now
         );
         self.now = now;
+        self.hold_playhead(now);
         match input {
             Input::Command(command) => self.handle_command(now, command),
             Input::Neighbor { peer, event } => self.handle_neighbor(now, peer, event),

@@ -22,6 +22,10 @@ const RUNS_MAX: usize = 16;
 /// reliability reference F8.
 const STARVED_AFTER: Duration = Duration::from_millis(1_900);
 
+/// Copies of a chunk in flight at most, late ones included: both ways to the origin and some peers.
+/// Guess.
+const COPIES_MAX: usize = 4;
+
 /// How a run of chunks fared.
 enum Asked {
     /// Asked for up to here.
@@ -57,17 +61,23 @@ impl NodeCore {
         })
     }
 
+    /// Keeps the extrapolated playhead before what is missing: the player waits there.
+    pub(crate) fn hold_playhead(&mut self, now: Instant) {
+        if let Some(play) = &mut self.playback
+            && let Some(partial) = self.holdings.partial(play.rendition)
+            && let Some(wall) = partial.held.first_missing(play.known_chunk())
+        {
+            play.stop_at(now, wall);
+        }
+    }
+
     pub(crate) fn plan_play(&mut self, now: Instant) {
         let Some(mut play) = self.playback else {
             return;
         };
-        let Some(partial) = self.holdings.partial(play.rendition) else {
+        if self.holdings.partial(play.rendition).is_none() {
             return;
-        };
-        if let Some(wall) = partial.held.first_missing(play.chunk(now)) {
-            play.stop_at(now, wall);
         }
-        self.playback = Some(play);
         if self.buffered(now) >= self.config.ladder.second {
             play.settled = true;
             self.playback = Some(play);
@@ -320,7 +330,7 @@ impl NodeCore {
                 continue;
             }
             let progress = self.progress_of(now, play, &request);
-            let late = late_at(now, &progress, &self.config.ladder, &self.config.start);
+            let late = self.late_at(now, &request, &progress);
             self.wake_at(late);
             let rung = Rung::of(progress.need, &self.config.ladder);
             let next = rung.next_in(progress.need, &self.config.ladder);
@@ -328,6 +338,15 @@ impl NodeCore {
                 self.wake_at(now + next);
             }
         }
+    }
+
+    fn late_at(&self, now: Instant, request: &Request, progress: &Progress) -> Instant {
+        let mut start = self.config.start;
+        if matches!(request.source, Source::Origin(_)) {
+            // The second way to the origin is a fallback, not a race: QUIC has a head start.
+            start.hedge_min = start.hedge_max;
+        }
+        late_at(now, progress, &self.config.ladder, &start)
     }
 
     fn progress_of(&self, now: Instant, play: &Playback, request: &Request) -> Progress {
@@ -378,8 +397,7 @@ impl NodeCore {
             .collect();
         for request in requests {
             let progress = self.progress_of(now, &play, &request);
-            let late = late_at(now, &progress, &self.config.ladder, &self.config.start);
-            if late <= now {
+            if self.late_at(now, &request, &progress) <= now {
                 self.note_late(now, &request, &progress);
                 self.hedge(now, &play, &request, &progress);
             }
@@ -417,9 +435,11 @@ impl NodeCore {
             return;
         };
         let end = late.span.end().0;
-        let copies = self.requests.copies(play.rendition, next);
-        let most = if rung == Rung::Race { 3 } else { 2 };
-        if next.0 >= end || rung == Rung::Background || copies == 0 || copies >= most {
+        // Copies that are late themselves are kept, but not counted on.
+        let (live, all) = self.requests.copies(play.rendition, next);
+        let most = if rung == Rung::Race { 2 } else { 1 };
+        let relevant = next.0 < end && rung != Rung::Background;
+        if !relevant || live >= most || all >= COPIES_MAX {
             return;
         }
         let from_origin = rung <= Rung::Parallel || self.is_last_resort(play.rendition, next);
@@ -430,9 +450,7 @@ impl NodeCore {
             }
         }
         let peer = self.best_peer(now, play.rendition, next, end, true);
-        let known_or_only = |peer: &Candidate| !peer.unknown || self.origin.is_down();
-        let usable = |peer: &Candidate| rung > Rung::Parallel || known_or_only(peer);
-        if let Some(peer) = peer.filter(usable).filter(|_| self.room_for_peers(true)) {
+        if let Some(peer) = peer.filter(|_| self.room_for_peers(true)) {
             let estimate = self.neighbors.by_key(peer.peer).map(|n| n.estimate);
             let most = span_chunks(
                 estimate.unwrap_or_default(),

@@ -91,6 +91,11 @@ impl Playback {
         }
     }
 
+    /// The chunk that was being read when last known for sure.
+    pub(crate) const fn known_chunk(&self) -> ChunkIndex {
+        ChunkIndex::of_byte(self.byte)
+    }
+
     /// The chunk being read.
     pub(crate) fn chunk(&self, now: Instant) -> ChunkIndex {
         ChunkIndex::of_byte(self.byte_at(now))

@@ -95,9 +95,16 @@ impl Requests {
         self.list.len()
     }
 
-    pub(crate) fn copies(&self, rendition: RenditionKey, chunk: ChunkIndex) -> usize {
+    /// How many requests cover `chunk`: those that are not late, and all.
+    pub(crate) fn copies(&self, rendition: RenditionKey, chunk: ChunkIndex) -> (usize, usize) {
         let covers = |r: &&Request| r.rendition == rendition && r.covers(chunk);
-        self.list.iter().filter(covers).count()
+        let live = self
+            .list
+            .iter()
+            .filter(covers)
+            .filter(|request| !request.late)
+            .count();
+        (live, self.list.iter().filter(covers).count())
     }
 
     /// The end of the run from `from` on that nobody was asked for, at most `end`; `from` itself

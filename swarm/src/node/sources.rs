@@ -217,17 +217,19 @@ impl NodeCore {
         rendition: RenditionKey,
         chunk: ChunkIndex,
     ) -> Option<OriginRoute> {
-        let asked = self
-            .requests
-            .iter()
-            .find_map(|request| match request.source {
-                Source::Origin(route)
-                    if request.rendition == rendition && request.covers(chunk) =>
-                {
-                    Some(route)
-                }
-                _ => None,
-            });
+        let asked = |route: OriginRoute| {
+            self.requests.iter().any(|request| {
+                request.source == Source::Origin(route)
+                    && request.rendition == rendition
+                    && request.covers(chunk)
+            })
+        };
+        let asked = match (asked(OriginRoute::Quic), asked(OriginRoute::Http)) {
+            (true, true) => return None,
+            (true, false) => Some(OriginRoute::Quic),
+            (false, true) => Some(OriginRoute::Http),
+            (false, false) => None,
+        };
         let route = self.origin.route(now, asked);
         if route.is_none() {
             let opens = self.origin.opens_at();
