@@ -6,4 +6,6 @@ mod delay_proxy;
 mod made;
 mod origin_client;
 mod sim_disk;
+mod peers;
 mod store;
+mod tracker_client;

@@ -74,13 +74,12 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let certified = rcgen::generate_simple_self_signed(vec!["tracker".to_owned()])
-            .expect("a certificate");
+        let certified =
+            rcgen::generate_simple_self_signed(vec!["tracker".to_owned()]).expect("a certificate");
         let der = certified.cert.der().clone();
         let fingerprint = *blake3::hash(&der).as_bytes();
-        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(
-            certified.signing_key.serialize_der().into(),
-        );
+        let key =
+            rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut tls = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -223,12 +222,16 @@ async fn logging_in_gives_a_session_that_attaches() {
     let server = Server::start();
     let client = server.client().await;
     let name = || "ann".to_owned();
-    let session = client.login(name(), password("secret words"), public()).await;
+    let session = client
+        .login(name(), password("secret words"), public())
+        .await;
     let session = session.expect("the right password");
     assert_eq!(session.token, TOKEN);
     let registered = client.register(name(), password("other words"), public());
     assert_eq!(registered.await.expect("a free name").account, AccountId(1));
-    let got = client.attach(session.token, &device(), NODE, Vec::new()).await;
+    let got = client
+        .attach(session.token, &device(), NODE, Vec::new())
+        .await;
     assert_eq!(got, Ok(attached()));
 }
 
@@ -271,8 +274,14 @@ async fn a_server_with_another_certificate_is_not_spoken_to() {
     let (address, other) = (&server.address, [8; 32]);
     let wrong = TrackerAddress::new(address.host().to_owned(), address.port(), other);
     let error = TrackerClient::connect(&wrong).await.err();
-    assert!(matches!(error, Some(ConnectError::Certificate { .. })), "{error:?}");
-    assert!(server.connections.try_recv().is_err(), "no connection came up");
+    assert!(
+        matches!(error, Some(ConnectError::Certificate { .. })),
+        "{error:?}"
+    );
+    assert!(
+        server.connections.try_recv().is_err(),
+        "no connection came up"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,7 +303,10 @@ async fn bad_replies_are_errors_and_the_connection_stays() {
     for mood in [Mood::Oversized, Mood::Garbage] {
         server.mood.send_replace(mood);
         let reply = client.request(TrackerRequest::Leave).await;
-        assert!(matches!(reply, Err(RequestError::Malformed(_))), "{reply:?}");
+        assert!(
+            matches!(reply, Err(RequestError::Malformed(_))),
+            "{reply:?}"
+        );
     }
     server.mood.send_replace(Mood::Silent);
     let reply = client.request(TrackerRequest::Leave).await;

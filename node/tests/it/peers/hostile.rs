@@ -78,7 +78,9 @@ impl Attacker {
         let mut stream = self.open(CONTROL).await;
         stream.write_all(&self.hello()).await.expect("writes");
         stream.flush().await.expect("writes");
-        let hello = read_message(&mut stream).await.expect("a good ticket is answered");
+        let hello = read_message(&mut stream)
+            .await
+            .expect("a good ticket is answered");
         assert!(matches!(hello, PeerMessage::Hello { .. }));
         stream
     }

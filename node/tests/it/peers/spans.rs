@@ -153,7 +153,13 @@ async fn a_canceled_fetch_is_silent_and_others_go_on() {
         let ended = async {
             loop {
                 let event = ends.recv().await.expect("the holder serves");
-                if matches!(event, PeerEvent::UploadEnded { complete: false, .. }) {
+                if matches!(
+                    event,
+                    PeerEvent::UploadEnded {
+                        complete: false,
+                        ..
+                    }
+                ) {
                     return;
                 }
             }
