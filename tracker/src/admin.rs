@@ -9,7 +9,8 @@ use crate::accounts::{AccountError, Accounts, HashError, name_key};
 use crate::clock;
 use crate::private_file;
 use crate::store::accounts::{AccountRows, AccountSummary};
-use crate::store::{OpenStoreError, Store, StoreError};
+use crate::store::{DATABASE_FILE, OpenStoreError, Store, StoreError};
+use crate::tracker::LockError;
 
 /// Operations on a tracker's data folder.
 pub struct Admin {
@@ -30,8 +31,12 @@ impl Admin {
             source,
         })?;
         // Keys and database belong together: a tracker refuses to start with only one of them.
+        // Whoever comes first makes both, and nobody else meanwhile.
+        let first = !data.join(DATABASE_FILE).exists();
+        let lock = first.then(|| crate::tracker::lock(data)).transpose()?;
         crate::tracker::load_keys(data)?;
         let store = Store::open(data).await?;
+        drop(lock);
         Ok(Self {
             rows: AccountRows::new(store.clone()),
             accounts: Accounts::new(&store, 1).await?,
@@ -107,6 +112,9 @@ pub enum AdminError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The folder is being made by a tracker that starts.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The keys.
     #[error(transparent)]
     Keys(#[from] crate::keys::KeysError),

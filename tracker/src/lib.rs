@@ -45,4 +45,4 @@ pub use private_file::PrivateFileError;
 pub use server::BindError;
 pub use store::accounts::AccountSummary;
 pub use store::{OpenStoreError, StoreError};
-pub use tracker::{RunningTracker, StartError, Tracker};
+pub use tracker::{LockError, RunningTracker, StartError, Tracker};

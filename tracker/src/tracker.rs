@@ -209,8 +209,8 @@ pub(crate) fn load_keys(data: &Path) -> Result<Keys, KeysError> {
 }
 
 /// Two trackers on one folder would each keep half the truth.
-fn lock(data: &Path) -> Result<File, StartError> {
-    let unusable = |source| StartError::Folder {
+pub(crate) fn lock(data: &Path) -> Result<File, LockError> {
+    let unusable = |source| LockError::Folder {
         path: data.to_owned(),
         source,
     };
@@ -218,11 +218,31 @@ fn lock(data: &Path) -> Result<File, StartError> {
     let file = File::create(data.join(LOCK_FILE)).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StartError::InUse {
+        Err(TryLockError::WouldBlock) => Err(LockError::InUse {
             path: data.to_owned(),
         }),
         Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
+}
+
+/// Why a data folder could not be taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// The system refused.
+    #[error("cannot use the data folder {path}: {source}; check its owner and the disk")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Another tracker.
+    #[error("another tracker is using {path}; stop it or choose another data folder")]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
@@ -240,19 +260,8 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The data folder.
-    #[error("cannot use the data folder {path}: {source}; check its owner and the disk")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// Another tracker.
-    #[error("another tracker is using {path}; stop it or choose another data folder")]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The tracker's keys.
     #[error(transparent)]
     Keys(#[from] KeysError),

@@ -4,7 +4,7 @@ use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::identity::DeviceSecret;
 use antiphon_protocol::manifest::Rung;
 use antiphon_protocol::tracker::{Password, TrackerReply, TrackerRequest};
-use antiphon_tracker::{Admin, StartError};
+use antiphon_tracker::{Admin, LockError, StartError};
 use anyhow::Result;
 
 use crate::client::Client;
@@ -112,7 +112,10 @@ async fn two_trackers_never_share_a_folder() -> Result<()> {
     let world = World::new()?;
     let _running = world.start().await?;
     let second = antiphon_tracker::Tracker::start(world.config()).await;
-    assert!(matches!(second, Err(StartError::InUse { .. })));
+    assert!(matches!(
+        second,
+        Err(StartError::Lock(LockError::InUse { .. }))
+    ));
     Ok(())
 }
 
