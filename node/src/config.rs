@@ -1,7 +1,7 @@
 //! What a node is told when it starts.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use antiphon_protocol::{BitRate, ByteCount, Rung};
 use serde::{Deserialize, Serialize};
@@ -58,9 +58,41 @@ impl Default for NodeConfig {
     }
 }
 
-/// The cache size to use with `free` bytes free on its disk.
-#[must_use]
-pub fn cache_bytes_for(free: ByteCount) -> ByteCount {
+impl NodeConfig {
+    /// How much audio to keep: what was asked for, else a tenth of what is free on the cache's
+    /// disk, within the published client's bounds.
+    #[must_use]
+    pub fn cache_budget(&self) -> ByteCount {
+        self.cache_bytes
+            .unwrap_or_else(|| default_budget(free_bytes(&self.cache_folder)))
+    }
+}
+
+/// Bytes free for this user on the disk of `folder`; zero if that cannot be told.
+fn free_bytes(folder: &Path) -> ByteCount {
+    let found = rustix::fs::statvfs(folder);
+    ByteCount(found.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)))
+}
+
+fn default_budget(free: ByteCount) -> ByteCount {
     let (low, high) = CACHE_BYTES_RANGE;
     ByteCount((free.0 / 10).clamp(low, high))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_cache_is_a_tenth_of_the_free_disk_within_bounds() {
+        assert_eq!(default_budget(ByteCount(0)), ByteCount(50_000_000));
+        assert_eq!(
+            default_budget(ByteCount(20_000_000_000)),
+            ByteCount(2_000_000_000)
+        );
+        assert_eq!(
+            default_budget(ByteCount(u64::MAX)),
+            ByteCount(10_000_000_000)
+        );
+    }
 }

@@ -11,6 +11,7 @@
 
 mod fetch;
 mod http;
+mod incoming;
 mod link;
 mod ranking;
 mod rtt_memory;

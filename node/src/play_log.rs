@@ -225,6 +225,15 @@ impl PlayLog {
         self.ledger.values().cloned().collect()
     }
 
+    /// Renditions of the ledger that are held whole.
+    pub(crate) fn complete_count(&self) -> u32 {
+        let whole = self
+            .ledger
+            .values()
+            .filter(|entry| entry.complete_unix_us.is_some());
+        u32::try_from(whole.count()).unwrap_or(u32::MAX)
+    }
+
     pub(crate) const fn totals(&self) -> (BytesBySource, u64, u64, u64) {
         (self.total, self.wasted, self.stalls, self.begun)
     }

@@ -168,9 +168,7 @@ impl Driver {
                 wasted,
             } => {
                 self.log.received(rendition, source, bytes.0, wasted.0);
-                let content = self.directory.content(rendition);
-                let held = content.and_then(|content| self.store.held(content));
-                if held.is_some_and(|held| held.is_full()) {
+                if self.core.is_complete(rendition) {
                     self.log.complete(rendition, unix_micros());
                 }
             }

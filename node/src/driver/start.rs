@@ -21,7 +21,7 @@ use super::playing::Stage;
 use super::{DONE_MAX, Driver, READS_MAX, Sources};
 use crate::api::{self, TOKEN_FILE};
 use crate::clock::{Clock, core_duration, unix_now};
-use crate::config::{NodeConfig, cache_bytes_for};
+use crate::config::NodeConfig;
 use crate::identity::{Identity, IdentityError, secret_file};
 use crate::licenses::{Licenses, TrustedKeys};
 use crate::node::{COMMANDS_MAX, Node, NodeHandle};
@@ -35,8 +35,10 @@ use crate::store::{ChunkStore, Held, OpenStoreError, StoreOptions};
 use crate::tracker_client::{LinkEvent, ParseTrackerAddressError, TrackerAddress};
 use crate::tracker_client::{TrackerLink, TrackerLinkConfig};
 
-/// How long a start waits for the tracker before it goes on with what it remembers.
-const TRACKER_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a first start waits for the tracker, without which it cannot go on.
+const TRACKER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a later start waits before it goes on with what it remembers.
+const TRACKER_PATIENCE_REMEMBERED: Duration = Duration::from_millis(500);
 /// Spans served to one neighbor at the same time (`docs/protocol.md`, "Limits").
 const SPANS_PER_NEIGHBOR: u8 = 2;
 
@@ -123,6 +125,8 @@ impl Node {
             ending: false,
         };
         driver.restore(held);
+        // Passes of an earlier run may still be good when the tracker does not answer.
+        driver.use_passes(&attached.passes);
         let handle = NodeHandle::new(commands);
         let api = match config.api {
             Some(address) => Some(start_api(&config, address, &handle).await?),
@@ -283,7 +287,12 @@ async fn attach(
     };
     let (link, mut events) = TrackerLink::start(link_config);
     // The event goes back to the driver's queue, so that it is handled once, like any later one.
-    let first = tokio::time::timeout(TRACKER_PATIENCE, events.recv()).await;
+    let patience = if remembered.is_some() {
+        TRACKER_PATIENCE_REMEMBERED
+    } else {
+        TRACKER_PATIENCE
+    };
+    let first = tokio::time::timeout(patience, events.recv()).await;
     let (again, events_again) = mpsc::channel(16);
     let attached = match (first, remembered) {
         (Ok(Some(LinkEvent::Up(attached))), _) => {
@@ -321,10 +330,9 @@ fn core_config(config: &NodeConfig) -> CoreConfig {
     } else {
         CoreConfig::antiphon()
     };
-    let free = ByteCount(u64::MAX);
     core.budget = Budget {
         upload: config.upload,
-        disk: config.cache_bytes.unwrap_or_else(|| cache_bytes_for(free)),
+        disk: config.cache_budget(),
         uploads: config.uploads && config.upload.0 > 0,
     };
     core

@@ -85,7 +85,7 @@ impl Driver {
         self.feed(Input::Tracker(TrackerEvent::Reachable));
     }
 
-    fn use_passes(&mut self, passes: &Passes) {
+    pub(super) fn use_passes(&mut self, passes: &Passes) {
         self.peers.set_ticket(passes.ticket.clone());
         self.origin.set_capability(Some(passes.capability.clone()));
         let after = Duration::from_millis(u64::from(passes.renew_after.clamped().0));

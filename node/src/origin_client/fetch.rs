@@ -7,15 +7,16 @@ use antiphon_protocol::codec::{self, LENGTH_BYTES};
 use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::origin::{OriginReply, OriginRequest};
 use antiphon_protocol::verified::{Item, PARENT_BYTES, SpanVerifier, encoded_bytes};
-use antiphon_protocol::{CHUNK_BYTES, ChunkIndex, Millis};
+use antiphon_protocol::{ChunkIndex, Millis};
 use antiphon_swarm::node::input::FetchEvent;
 use antiphon_swarm::node::output::OriginRoute;
 use antiphon_swarm::time::Duration as CoreDuration;
-use quinn::{Connection, ReadError, ReadExactError, RecvStream, VarInt, WriteError};
+use quinn::{Connection, ReadError, ReadExactError, RecvStream, WriteError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::http::{self, HttpBody};
+use super::http;
+use super::incoming::{Body, Incoming};
 use super::link::Link;
 use super::{FetchOrder, OriginEvent, Shared, Stats};
 
@@ -100,7 +101,7 @@ async fn over_http(shared: &Shared, link: &Link, order: &FetchOrder) -> Result<(
     let body = timeout(HTTP_REPLY_TIMEOUT, ask).await;
     let body = body.map_err(|_| AttemptError::Unreachable)??;
     tell(shared, order, FetchEvent::Accepted).await;
-    receive(shared, order, Incoming::Http(body)).await
+    receive(shared, order, Body::Http(body)).await
 }
 
 async fn over_quic(
@@ -125,7 +126,7 @@ async fn over_quic(
     let (recv, reply) = asked.map_err(|_| AttemptError::Unreachable)?;
     check_reply(order, &reply)?;
     tell(shared, order, FetchEvent::Accepted).await;
-    let received = receive(shared, order, Incoming::Quic(recv)).await;
+    let received = receive(shared, order, Body::Quic(recv)).await;
     link.remember_rtt(&connection);
     received
 }
@@ -200,61 +201,26 @@ fn check_reply(order: &FetchOrder, reply: &OriginReply) -> Result<(), AttemptErr
     }
 }
 
-/// An encoded span on its way in.
-enum Incoming {
-    Quic(RecvStream),
-    Http(HttpBody),
-}
-
-impl Incoming {
-    async fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), AttemptError> {
-        let read = async {
-            match self {
-                Self::Quic(recv) => {
-                    let read = recv.read_exact(buffer).await;
-                    read.map_err(|_| AttemptError::Broken)
-                }
-                Self::Http(body) => body.read_exact(buffer).await,
-            }
-        };
-        let read = timeout(STALL_TIMEOUT, read).await;
-        read.unwrap_or(Err(AttemptError::Broken))
-    }
-
-    /// Tells the origin to stop; over HTTP the connection goes with the body.
-    fn stop(&mut self, code: ErrorCode) {
-        if let Self::Quic(recv) = self {
-            // Fails only if the stream has ended by itself, which is as good.
-            let _ = recv.stop(VarInt::from_u32(u32::from(code.0)));
-        }
-    }
-}
-
 /// Checks item by item and keeps what is genuine.
-async fn receive(
-    shared: &Shared,
-    order: &FetchOrder,
-    incoming: Incoming,
-) -> Result<(), AttemptError> {
-    let mut incoming = Canceled(incoming, ErrorCode::CANCELED);
+async fn receive(shared: &Shared, order: &FetchOrder, body: Body) -> Result<(), AttemptError> {
+    let mut incoming = Canceled(Incoming::new(body), ErrorCode::CANCELED);
     let mut verifier = SpanVerifier::new(order.content, order.geometry, order.span);
-    let mut buffer = vec![0; CHUNK_BYTES as usize];
     while let Some(item) = verifier.wanted() {
-        let bytes = buffer.get_mut(..item.bytes()).ok_or(AttemptError::Broken)?;
-        incoming.0.read_exact(bytes).await?;
-        if verifier.accept(bytes).is_err() {
+        let waited = timeout(STALL_TIMEOUT, incoming.0.item(item.bytes())).await;
+        let bytes = waited.map_err(|_| AttemptError::Broken)??;
+        if verifier.accept(&bytes).is_err() {
             incoming.1 = ErrorCode::CORRUPT;
             return Err(AttemptError::Corrupt);
         }
         match item {
             Item::Parent { outboard_offset } => {
-                let node: Result<&[u8; PARENT_BYTES], _> = (&*bytes).try_into();
+                let node: Result<&[u8; PARENT_BYTES], _> = bytes[..].try_into();
                 let node = node.map_err(|_| AttemptError::Broken)?;
                 let content = order.content;
                 shared.sink.put_parent(content, outboard_offset, node);
             }
             Item::Chunk { chunk, .. } => {
-                let kept = shared.sink.put_chunk(order.content, chunk, bytes);
+                let kept = shared.sink.put_chunk(order.content, chunk, &bytes);
                 kept.map_err(|error| {
                     tracing::warn!(%error, content = %order.content, "a chunk was not kept");
                     AttemptError::Broken

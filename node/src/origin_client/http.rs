@@ -7,7 +7,6 @@ use antiphon_protocol::signed::Signed;
 use antiphon_protocol::ticket::Capability;
 use antiphon_protocol::verified::encoded_bytes;
 use antiphon_protocol::{ErrorCode, Millis};
-use bytes::{Buf, Bytes};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
@@ -27,19 +26,13 @@ pub(super) fn client() -> io::Result<Client> {
         .map_err(io::Error::other)
 }
 
-/// An answer's body, read in the sizes that verification wants.
-pub(super) struct HttpBody {
-    response: Response,
-    rest: Bytes,
-}
-
 /// Asks for the span; the body follows if the origin agrees.
 pub(super) async fn ask(
     client: &Client,
     host: &str,
     capability: Option<&Signed<Capability>>,
     order: &FetchOrder,
-) -> Result<HttpBody, AttemptError> {
+) -> Result<Response, AttemptError> {
     let (first, count) = (order.span.first().0, order.span.count());
     let content = order.content;
     let url = format!("http://{host}/v1/content/{content}/spans/{first}-{count}");
@@ -65,29 +58,7 @@ pub(super) async fn ask(
     if length.is_some_and(|length| length != expected) {
         return Err(AttemptError::Corrupt);
     }
-    Ok(HttpBody {
-        response,
-        rest: Bytes::new(),
-    })
-}
-
-impl HttpBody {
-    /// Fills `buffer` whole.
-    pub(super) async fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), AttemptError> {
-        let mut wanted = buffer;
-        while !wanted.is_empty() {
-            if self.rest.is_empty() {
-                let more = self.response.chunk().await;
-                let more = more.map_err(|_| AttemptError::Broken)?;
-                self.rest = more.ok_or(AttemptError::Broken)?;
-            }
-            let bytes = wanted.len().min(self.rest.len());
-            let (now, later) = wanted.split_at_mut(bytes);
-            self.rest.copy_to_slice(now);
-            wanted = later;
-        }
-        Ok(())
-    }
+    Ok(response)
 }
 
 /// What the origin says in a refusal's body.

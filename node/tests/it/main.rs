@@ -5,7 +5,7 @@ mod crash;
 mod delay_proxy;
 mod made;
 mod origin_client;
-mod sim_disk;
 mod peers;
+mod sim_disk;
 mod store;
 mod tracker_client;

@@ -26,7 +26,7 @@ struct Attacker {
 }
 
 impl Attacker {
-    fn connect(secret: u8, victim: &TestNode) -> Self {
+    async fn connect(secret: u8, victim: &TestNode) -> Self {
         let key = Keypair::ed25519_from_bytes([secret; 32]).expect("a key");
         let mut swarm = SwarmBuilder::with_existing_identity(key)
             .with_tokio()
@@ -46,6 +46,13 @@ impl Attacker {
         let addresses = vec![address.parse().expect("an address")];
         let dial = DialOpts::peer_id(peer).addresses(addresses).build();
         swarm.dial(dial).expect("dials");
+        // Streams asked for while the connection comes up can get lost in `libp2p-stream`.
+        let established = async {
+            while !swarm.is_connected(&peer) {
+                swarm.select_next_some().await;
+            }
+        };
+        timeout(PATIENCE, established).await.expect("connects");
         tokio::spawn(async move {
             loop {
                 swarm.select_next_some().await;
@@ -123,7 +130,7 @@ fn disconnected(event: &PeerEvent) -> Option<NodeId> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_oversized_control_frame_ends_the_neighbor() {
     let mut victim = TestNode::start(3).await;
-    let mut attacker = Attacker::connect(66, &victim);
+    let mut attacker = Attacker::connect(66, &victim).await;
     let mut stream = attacker.greeted().await;
     stream
         .write_all(&u32::MAX.to_le_bytes())
@@ -147,7 +154,7 @@ async fn garbage_and_a_second_hello_end_the_neighbor() {
         (67, vec![], Misbehavior::OutOfTurn),
     ] {
         let mut victim = TestNode::start(3).await;
-        let mut attacker = Attacker::connect(secret, &victim);
+        let mut attacker = Attacker::connect(secret, &victim).await;
         let mut stream = attacker.greeted().await;
         let bytes = match bytes.is_empty() {
             true => attacker.hello(),
@@ -163,7 +170,7 @@ async fn garbage_and_a_second_hello_end_the_neighbor() {
 #[tokio::test(flavor = "multi_thread")]
 async fn before_hello_no_span_is_answered() {
     let mut victim = TestNode::start(3).await;
-    let mut attacker = Attacker::connect(66, &victim);
+    let mut attacker = Attacker::connect(66, &victim).await;
     let mut stream = attacker.open(DATA).await;
     // The victim may have closed the stream before this is out.
     let _ = stream.write_all(&span_request()).await;
@@ -183,7 +190,7 @@ async fn before_hello_no_span_is_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_before_hello_is_refused() {
     let victim = TestNode::start(3).await;
-    let mut attacker = Attacker::connect(66, &victim);
+    let mut attacker = Attacker::connect(66, &victim).await;
     let mut stream = attacker.open(CONTROL).await;
     let message = PeerMessage::Interest { swarms: vec![] };
     stream
@@ -202,7 +209,7 @@ async fn a_message_before_hello_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_oversized_request_ends_the_neighbor() {
     let mut victim = TestNode::start(3).await;
-    let mut attacker = Attacker::connect(66, &victim);
+    let mut attacker = Attacker::connect(66, &victim).await;
     let _control = attacker.greeted().await;
     let mut stream = attacker.open(DATA).await;
     stream
@@ -218,7 +225,7 @@ async fn an_oversized_request_ends_the_neighbor() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_requests_at_once_on_a_stream_end_the_neighbor() {
     let mut victim = TestNode::start(3).await;
-    let mut attacker = Attacker::connect(66, &victim);
+    let mut attacker = Attacker::connect(66, &victim).await;
     let _control = attacker.greeted().await;
     let mut stream = attacker.open(DATA).await;
     let twice = [span_request(), span_request()].concat();
@@ -232,7 +239,7 @@ async fn two_requests_at_once_on_a_stream_end_the_neighbor() {
 #[tokio::test(flavor = "multi_thread")]
 async fn more_data_streams_than_allowed_are_closed_unheard() {
     let mut victim = TestNode::start(3).await;
-    let mut attacker = Attacker::connect(66, &victim);
+    let mut attacker = Attacker::connect(66, &victim).await;
     let _control = attacker.greeted().await;
     let mut streams = Vec::new();
     let mut asked = 0;
