@@ -245,6 +245,8 @@ impl NodeCore {
         if self.shut_down {
             return;
         }
+        self.finish_pins();
+        self.cancel_unwanted();
         self.give_up_silent(now);
         self.plan_search(now);
         self.plan_dials(now);

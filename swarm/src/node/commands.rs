@@ -176,8 +176,8 @@ impl NodeCore {
             || self.active_pins().any(|pinned| pinned == rendition)
     }
 
-    /// After a change of mind: ends requests and forgets claims nothing wants any more.
-    fn drop_unwanted(&mut self) {
+    /// Ends requests for what nothing wants any more.
+    pub(crate) fn cancel_unwanted(&mut self) {
         let unwanted = self
             .requests
             .iter()
@@ -186,6 +186,10 @@ impl NodeCore {
         for id in unwanted {
             self.cancel(id);
         }
+    }
+
+    /// After a change of mind: forgets claims and searches nothing wants any more.
+    fn drop_unwanted(&mut self) {
         let mut availability = core::mem::take(&mut self.availability);
         availability.keep_only(|key| self.wants(key) || self.parked.contains(&key));
         self.availability = availability;

@@ -232,6 +232,9 @@ impl Holdings {
     /// Chunks turned out gone. True if the rendition is known.
     pub(crate) fn lose(&mut self, key: RenditionKey, span: Span) -> bool {
         if let Ok(at) = self.full_at(key) {
+            if span.first().0 >= self.full[at].spec().geometry.chunk_count() {
+                return true;
+            }
             let full = self.full.remove(at);
             let spec = full.spec();
             let at = self.partial_at(key).unwrap_or_else(|at| at);

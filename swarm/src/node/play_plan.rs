@@ -61,6 +61,15 @@ impl NodeCore {
         })
     }
 
+    /// Whether own uploads wait for the own play: short of data, and not only because it has just
+    /// begun.
+    pub(crate) fn uploads_pause(&self, now: Instant) -> bool {
+        let fresh = self.playback.is_some_and(|play| {
+            !play.settled && now.since(play.began) < self.config.start.dial_patience
+        });
+        !fresh && self.is_short(now)
+    }
+
     /// Keeps the extrapolated playhead before what is missing: the player waits there.
     pub(crate) fn hold_playhead(&mut self, now: Instant) {
         if let Some(play) = &mut self.playback

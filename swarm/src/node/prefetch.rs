@@ -36,6 +36,17 @@ impl NodeCore {
         self.pins.iter().copied().take(PINS_ACTIVE_MAX)
     }
 
+    /// Takes complete pins off the list.
+    pub(crate) fn finish_pins(&mut self) {
+        loop {
+            let done = self
+                .active_pins()
+                .position(|pin| self.holdings.partial(pin).is_none());
+            let Some(at) = done else { break };
+            self.pins.remove(at);
+        }
+    }
+
     pub(crate) fn plan_prefetch(&mut self, now: Instant) {
         if self.expected.is_empty() || self.disk_full || !self.may_prefetch(now) {
             return;
@@ -77,13 +88,6 @@ impl NodeCore {
     }
 
     pub(crate) fn plan_pins(&mut self, now: Instant) {
-        loop {
-            let done = self
-                .active_pins()
-                .position(|pin| self.holdings.partial(pin).is_none());
-            let Some(at) = done else { break };
-            self.pins.remove(at);
-        }
         if self.pins.is_empty() || self.disk_full || self.is_short(now) {
             return;
         }

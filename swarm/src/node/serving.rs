@@ -47,7 +47,7 @@ impl NodeCore {
                 priority,
                 bytes,
             };
-            let paused = self.is_short(now);
+            let paused = self.uploads_pause(now);
             self.uploads.ask(now, asked, paused)
         };
         match verdict {
