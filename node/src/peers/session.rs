@@ -385,18 +385,19 @@ async fn accept_streams(
 ) {
     let slots = Arc::new(Semaphore::new(limits::DATA_STREAMS_MAX));
     while let Some((kind, stream)) = inbound.recv().await {
-        match (kind, Arc::clone(&slots).try_acquire_owned()) {
-            (StreamKind::Data, Ok(slot)) => {
-                let (hub, neighbor) = (Arc::clone(hub), Arc::clone(neighbor));
-                tokio::spawn(async move {
-                    upload::serve_stream(hub, neighbor, stream).await;
-                    drop(slot);
-                });
-            }
-            // Too many data streams: this one is dropped, which closes it.
-            (StreamKind::Data, Err(_)) => {}
-            (StreamKind::Control, _) => neighbor.misbehaved(hub, Misbehavior::OutOfTurn).await,
+        if kind == StreamKind::Control {
+            neighbor.misbehaved(hub, Misbehavior::OutOfTurn).await;
+            continue;
         }
+        // One more than allowed may be the replacement of one that is just ending, so it waits.
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            break;
+        };
+        let (hub, neighbor) = (Arc::clone(hub), Arc::clone(neighbor));
+        tokio::spawn(async move {
+            upload::serve_stream(hub, neighbor, stream).await;
+            drop(slot);
+        });
     }
     pending().await
 }

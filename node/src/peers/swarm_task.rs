@@ -257,7 +257,7 @@ impl SwarmTask {
         }
     }
 
-    fn pass_on(&mut self, inbound: Inbound) {
+    fn pass_on(&self, inbound: Inbound) {
         if let Some(connection) = self.connections.get(&inbound.connection) {
             // A full queue means more streams than an honest node opens: dropped is closed.
             let _ = connection.inbound.try_send((inbound.kind, inbound.stream));
