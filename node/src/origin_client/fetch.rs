@@ -11,7 +11,7 @@ use antiphon_protocol::{ChunkIndex, Millis};
 use antiphon_swarm::node::input::FetchEvent;
 use antiphon_swarm::node::output::OriginRoute;
 use antiphon_swarm::time::Duration as CoreDuration;
-use quinn::{Connection, ReadError, ReadExactError, RecvStream, WriteError};
+use quinn::{Connection, ConnectionError, ReadError, ReadExactError, RecvStream, WriteError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -109,21 +109,27 @@ async fn over_quic(
     link: &Arc<Link>,
     order: &FetchOrder,
 ) -> Result<(), AttemptError> {
-    let connection = link.connection().await.map_err(|error| {
-        tracing::debug!(%error, origin = link.address.host, "no QUIC connection");
-        AttemptError::Unreachable
-    })?;
     let request = codec::encode(&OriginRequest::Span {
         capability: shared.capability(),
         content: order.content,
         span: order.span,
     });
-    let mut asked = ask_quic(link, &connection, &request).await;
-    if matches!(asked, Err(QuicError::EarlyDataRejected)) {
-        // The origin has forgotten the session: the connection stands, what was sent does not.
-        asked = ask_quic(link, &connection, &request).await;
+    let mut asked = None;
+    for _ in 0..ASKS_MAX {
+        let connection = link.connection().await.map_err(|error| {
+            tracing::debug!(%error, origin = link.address.host, "no QUIC connection");
+            AttemptError::Unreachable
+        })?;
+        match ask_quic(link, &connection, &request).await {
+            Ok((recv, reply)) => {
+                asked = Some((connection, recv, reply));
+                break;
+            }
+            Err(QuicError::AskAgain) => {}
+            Err(QuicError::Broken) => break,
+        }
     }
-    let (recv, reply) = asked.map_err(|_| AttemptError::Unreachable)?;
+    let (connection, recv, reply) = asked.ok_or(AttemptError::Unreachable)?;
     check_reply(order, &reply)?;
     tell(shared, order, FetchEvent::Accepted).await;
     let received = receive(shared, order, Body::Quic(recv)).await;
@@ -133,8 +139,9 @@ async fn over_quic(
 
 /// Why there is no answer over QUIC.
 enum QuicError {
-    /// The request was sent before the handshake ended and the origin did not take it.
-    EarlyDataRejected,
+    /// The origin has forgotten the session or the connection, as after its restart; requests
+    /// only read, so the same one may be sent again.
+    AskAgain,
     /// Anything else.
     Broken,
 }
@@ -145,10 +152,18 @@ async fn ask_quic(
     request: &[u8],
 ) -> Result<(RecvStream, OriginReply), QuicError> {
     let answer = timeout(QUIC_REPLY_TIMEOUT, exchange(connection, request)).await;
-    answer.unwrap_or_else(|_| {
-        link.abandon(connection);
-        Err(QuicError::Broken)
-    })
+    match answer {
+        Ok(Err(QuicError::Broken)) => Err(match connection.close_reason() {
+            // We close what does not answer; anything else is the other side's doing.
+            None | Some(ConnectionError::LocallyClosed) => QuicError::Broken,
+            Some(_) => QuicError::AskAgain,
+        }),
+        Ok(answer) => answer,
+        Err(_) => {
+            link.abandon(connection);
+            Err(QuicError::Broken)
+        }
+    }
 }
 
 async fn exchange(
@@ -170,7 +185,7 @@ async fn exchange(
 impl From<WriteError> for QuicError {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::ZeroRttRejected => Self::EarlyDataRejected,
+            WriteError::ZeroRttRejected => Self::AskAgain,
             _ => Self::Broken,
         }
     }
@@ -179,7 +194,7 @@ impl From<WriteError> for QuicError {
 impl From<ReadExactError> for QuicError {
     fn from(error: ReadExactError) -> Self {
         match error {
-            ReadExactError::ReadError(ReadError::ZeroRttRejected) => Self::EarlyDataRejected,
+            ReadExactError::ReadError(ReadError::ZeroRttRejected) => Self::AskAgain,
             _ => Self::Broken,
         }
     }
@@ -251,6 +266,8 @@ async fn tell(shared: &Shared, order: &FetchOrder, event: FetchEvent) {
 /// A fetch may take what its bytes are useful for, within these. Guesses.
 const TOTAL_MIN: Duration = Duration::from_secs(5);
 const TOTAL_MAX: Duration = Duration::from_secs(60);
+/// A connection may turn out lost, and then the session of the next one forgotten.
+const ASKS_MAX: u32 = 3;
 /// Between a request on a warm connection and its answer. Several round trips around the world;
 /// the core hedges long before. Guess.
 const QUIC_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
