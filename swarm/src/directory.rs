@@ -5,7 +5,7 @@
 //! core may remember them. When a table is full, newcomers get no key: they are ignored, which
 //! costs a listener some peers and an attacker everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use antiphon_protocol::limits::{HOLDERS_PER_ANSWER_MAX, HOLDINGS_PER_MESSAGE_MAX};
 use antiphon_protocol::peer::{Holding, PeerContact, PeerMessage};
@@ -23,6 +23,9 @@ pub const RENDITIONS_MAX: usize = 32_768;
 pub const PEERS_MAX: usize = 32_768;
 /// Names a swarm has at the same time: yesterday's and today's.
 const NAMES_MAX: usize = 2;
+/// Unknown swarms searched for by others that are remembered: more than the queries the core
+/// remembers ([`crate::limits::QUERIES_MAX`]), so that answers find their way.
+const SOUGHT_MAX: u32 = 64;
 
 #[derive(Clone, Debug)]
 struct Rendition {
@@ -39,9 +42,20 @@ pub struct Directory {
     by_swarm: BTreeMap<SwarmId, RenditionKey>,
     peers: Vec<PeerContact>,
     by_node: BTreeMap<NodeId, PeerKey>,
+    /// How others reach this node: what [`PeerKey::OURSELVES`] stands for.
+    ourselves: Option<PeerContact>,
+    /// Swarms others search for and this node knows nothing of, oldest first. They borrow keys
+    /// from the top of the range, so that searches can be passed on.
+    sought: VecDeque<(RenditionKey, SwarmId)>,
+    next_sought: u32,
 }
 
 impl Directory {
+    /// Says how others reach this node, once and after each change of address.
+    pub fn set_ourselves(&mut self, contact: PeerContact) {
+        self.ourselves = Some(contact);
+    }
+
     /// The key of a rendition; a new one if it has none yet and there is room.
     pub fn intern_content(&mut self, content: ContentId) -> Option<RenditionKey> {
         if let Some(key) = self.by_content.get(&content) {
@@ -154,7 +168,7 @@ impl Directory {
             }
             PeerMessage::Find { query, swarm, hops } => Message::Find {
                 query,
-                rendition: self.rendition_of_swarm(swarm)?,
+                rendition: self.rendition_sought(swarm),
                 hops,
             },
             PeerMessage::Found {
@@ -162,9 +176,9 @@ impl Directory {
                 swarm,
                 holders,
             } => {
-                let rendition = self.rendition_of_swarm(swarm)?;
-                let holders = holders.into_iter();
-                let holders = holders.filter_map(|contact| self.intern_contact(contact));
+                let rendition = self.any_rendition_of(swarm)?;
+                let holders = holders.into_iter().take(HOLDERS_PER_ANSWER_MAX);
+                let holders = holders.filter_map(|contact| self.heard_of(contact));
                 Message::Found {
                     query,
                     rendition,
@@ -208,7 +222,7 @@ impl Directory {
                 hops,
             } => PeerMessage::Find {
                 query,
-                swarm: self.swarm(rendition)?,
+                swarm: self.any_swarm(rendition)?,
                 hops,
             },
             Message::Found {
@@ -216,10 +230,11 @@ impl Directory {
                 rendition,
                 holders,
             } => {
-                let swarm = self.swarm(rendition)?;
-                let holders = holders
-                    .into_iter()
-                    .filter_map(|key| self.contact(key).cloned());
+                let swarm = self.any_swarm(rendition)?;
+                let holders = holders.into_iter().filter_map(|key| match key {
+                    PeerKey::OURSELVES => self.ourselves.clone(),
+                    key => self.contact(key).cloned(),
+                });
                 let holders = holders.take(HOLDERS_PER_ANSWER_MAX).collect();
                 PeerMessage::Found {
                     query,
@@ -236,6 +251,51 @@ impl Directory {
                 }
             }
             Message::Bye { code } => PeerMessage::Bye { code },
+        })
+    }
+
+    /// A contact told by a peer. It never replaces what is known, because peers could send us to
+    /// any address under another's name.
+    fn heard_of(&mut self, contact: PeerContact) -> Option<PeerKey> {
+        let node = contact.node;
+        if self
+            .ourselves
+            .as_ref()
+            .is_some_and(|ourselves| ourselves.node == node)
+        {
+            return Some(PeerKey::OURSELVES);
+        }
+        match self.by_node.get(&node) {
+            Some(key) if self.contact(*key).is_some() => Some(*key),
+            _ => self.intern_contact(contact),
+        }
+    }
+
+    /// The key of a swarm somebody searches for, a borrowed one if it is unknown here.
+    fn rendition_sought(&mut self, swarm: SwarmId) -> RenditionKey {
+        if let Some(key) = self.any_rendition_of(swarm) {
+            return key;
+        }
+        if self.sought.len() >= SOUGHT_MAX as usize {
+            self.sought.pop_front();
+        }
+        let key = RenditionKey(u32::MAX - self.next_sought % SOUGHT_MAX);
+        self.next_sought = self.next_sought.wrapping_add(1);
+        self.sought.push_back((key, swarm));
+        key
+    }
+
+    fn any_rendition_of(&self, swarm: SwarmId) -> Option<RenditionKey> {
+        self.rendition_of_swarm(swarm).or_else(|| {
+            let sought = self.sought.iter().find(|(_, name)| *name == swarm);
+            sought.map(|(key, _)| *key)
+        })
+    }
+
+    fn any_swarm(&self, key: RenditionKey) -> Option<SwarmId> {
+        self.swarm(key).or_else(|| {
+            let sought = self.sought.iter().find(|(sought, _)| *sought == key);
+            sought.map(|(_, name)| *name)
         })
     }
 
@@ -309,5 +369,75 @@ mod tests {
         };
         assert_eq!(directory.intern_contact(contact.clone()), Some(key));
         assert_eq!(directory.contact(key), Some(&contact));
+    }
+
+    fn contact_of(byte: u8) -> PeerContact {
+        PeerContact {
+            node: NodeId([byte; 32]),
+            region: RegionClass(0),
+            addresses: vec![std::net::SocketAddr::from(([127, 0, 0, byte], 1))],
+        }
+    }
+
+    #[test]
+    fn searches_for_unknown_swarms_can_be_passed_on_and_answered() {
+        let mut directory = Directory::default();
+        directory.set_ourselves(contact_of(9));
+        let (query, swarm) = (antiphon_protocol::QueryId(1), SwarmId([5; 16]));
+        let find = PeerMessage::Find {
+            query,
+            swarm,
+            hops: 2,
+        };
+        let read = directory.read_message(find).expect("a search");
+        let Message::Find { rendition, .. } = read else {
+            panic!("not a search: {read:?}");
+        };
+        assert_eq!(directory.content(rendition), None);
+        let holders = vec![PeerKey::OURSELVES];
+        let found = Message::Found {
+            query,
+            rendition,
+            holders,
+        };
+        let wire = directory.write_message(found).expect("named");
+        let holders = vec![contact_of(9)];
+        assert_eq!(
+            wire,
+            PeerMessage::Found {
+                query,
+                swarm,
+                holders
+            }
+        );
+        for other in 10..200 {
+            let swarm = SwarmId([other; 16]);
+            directory.read_message(PeerMessage::Find {
+                query,
+                swarm,
+                hops: 1,
+            });
+        }
+        assert_eq!(directory.sought.len(), SOUGHT_MAX as usize);
+    }
+
+    #[test]
+    fn peers_cannot_replace_the_address_of_a_known_node() {
+        let mut directory = Directory::default();
+        let key = directory.intern_content(ContentId([1; 32])).expect("room");
+        let swarm = SwarmId([1; 16]);
+        directory.name_swarm(key, swarm);
+        let peer = directory.intern_contact(contact_of(1)).expect("room");
+        let forged = PeerContact {
+            addresses: contact_of(66).addresses,
+            ..contact_of(1)
+        };
+        let query = antiphon_protocol::QueryId(1);
+        directory.read_message(PeerMessage::Found {
+            query,
+            swarm,
+            holders: vec![forged],
+        });
+        assert_eq!(directory.contact(peer), Some(&contact_of(1)));
     }
 }

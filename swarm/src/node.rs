@@ -9,6 +9,7 @@ mod cache_policy;
 mod commands;
 pub mod config;
 mod fetch_events;
+mod hedge_plan;
 mod hedging;
 mod holdings;
 pub mod input;
@@ -25,6 +26,8 @@ mod ranking;
 mod requests;
 mod search;
 mod serving;
+#[cfg(test)]
+mod sizes;
 mod social;
 mod sources;
 pub mod stats;
@@ -256,6 +259,21 @@ impl NodeCore {
         self.plan_news(now);
         self.plan_cache(now);
         self.plan_announces(now);
+    }
+
+    /// Heap memory of this node's tables, without what its configuration shares. For memory
+    /// budgets of simulations.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.holdings.heap_bytes()
+            + self.outputs.capacity() * size_of::<Output>()
+            + self.expected.capacity() * size_of::<Expected>()
+            + (self.pins.capacity() + self.parked.capacity()) * size_of::<RenditionKey>()
+            + self.availability.heap_bytes()
+            + self.neighbors.heap_bytes()
+            + self.contacts.heap_bytes()
+            + self.requests.heap_bytes()
+            + self.searches.capacity() * size_of::<Search>()
     }
 
     fn emit(&mut self, output: Output) {

@@ -159,7 +159,8 @@ impl Availability {
         &self.claims[start..end]
     }
 
-    pub(crate) fn claim(&self, rendition: RenditionKey, peer: PeerKey) -> Option<&Claim> {
+    #[cfg(test)]
+    fn claim(&self, rendition: RenditionKey, peer: PeerKey) -> Option<&Claim> {
         self.at(rendition, peer).ok().map(|at| &self.claims[at])
     }
 
@@ -167,6 +168,10 @@ impl Availability {
     pub(crate) fn claims_of(&self, peer: PeerKey) -> usize {
         let holds = |claim: &&Claim| claim.peer == peer && claim.believed != Believed::Nothing;
         self.claims.iter().filter(holds).count()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.claims.capacity() * size_of::<Claim>()
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {

@@ -180,6 +180,7 @@ impl Holdings {
         }
         if held.is_full() {
             let at = self.full_at(key).unwrap_or_else(|at| at);
+            self.grow_full();
             self.full.insert(at, Full::new(key, spec, used, pinned));
         } else {
             let at = self.partial_at(key).unwrap_or_else(|at| at);
@@ -224,6 +225,7 @@ impl Holdings {
             let done = self.partial.remove(at);
             let entry = Full::new(key, done.spec, done.used, done.pinned);
             let at = self.full_at(key).unwrap_or_else(|at| at);
+            self.grow_full();
             self.full.insert(at, entry);
         }
         added
@@ -353,6 +355,16 @@ impl Holdings {
         self.bytes
     }
 
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let sets = self
+            .partial
+            .iter()
+            .map(|p| (p.held.chunk_count() as usize).div_ceil(64) * 8);
+        self.full.capacity() * size_of::<Full>()
+            + self.partial.capacity() * size_of::<Partial>()
+            + sets.sum::<usize>()
+    }
+
     /// Renditions of which something is held or known.
     pub(crate) fn len(&self) -> usize {
         self.full.len() + self.partial.len()
@@ -405,6 +417,13 @@ impl Holdings {
             return Err(format!("{:?} is complete and listed as incomplete", p.key));
         }
         Ok(())
+    }
+
+    /// Makes room by an eighth, not by doubling: a million simulated caches grow.
+    fn grow_full(&mut self) {
+        if self.full.len() == self.full.capacity() {
+            self.full.reserve_exact(self.full.len() / 8 + 4);
+        }
     }
 
     fn full_at(&self, key: RenditionKey) -> Result<usize, usize> {

@@ -164,6 +164,11 @@ impl Neighbors {
         self.list.len()
     }
 
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let interests = self.list.iter().map(|n| n.interests.capacity() * 8);
+        self.list.capacity() * size_of::<Neighbor>() + interests.sum::<usize>()
+    }
+
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.list.len() > NEIGHBORS_HARD || !self.list.is_sorted_by(|a, b| a.peer < b.peer) {
             return Err("neighbors are out of bounds or order".to_owned());
@@ -273,6 +278,10 @@ impl Contacts {
     /// Dials under way.
     pub(crate) fn dialing(&self) -> impl Iterator<Item = &Contact> {
         self.list.iter().filter(|contact| contact.dialing)
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.list.capacity() * size_of::<Contact>()
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {

@@ -55,7 +55,7 @@ impl Penalties {
             Offense::Corrupt | Offense::Misbehaved => true,
             Offense::Lied => {
                 record.lies = record.lies.saturating_add(1);
-                record.lies % LIES_PER_STRIKE == 0
+                record.lies.is_multiple_of(LIES_PER_STRIKE)
             }
             Offense::Stalled => false,
         };

@@ -67,11 +67,6 @@ impl Need {
         None
     }
 
-    /// Continues behind `chunk`.
-    pub(crate) fn skip_to(&mut self, chunk: u32) {
-        self.cursor = self.cursor.max(chunk);
-    }
-
     /// Goes back to `chunk`, of which a span took less than the run.
     pub(crate) fn resume_at(&mut self, chunk: u32) {
         self.cursor = self.cursor.min(chunk);

@@ -7,11 +7,10 @@ use antiphon_protocol::peer::Priority;
 
 use crate::key::RenditionKey;
 use crate::node::NodeCore;
-use crate::node::hedging::{Progress, Rung, late_at};
-use crate::node::output::{Event, Offense, Output, Source};
+use crate::node::hedging::Rung;
+use crate::node::output::{Event, Output, Source};
 use crate::node::picker::{Need, origin_chunks, span, span_chunks};
 use crate::node::playback::Playback;
-use crate::node::requests::Request;
 use crate::node::sources::{Candidate, Order};
 use crate::time::{Duration, Instant};
 
@@ -21,10 +20,6 @@ const RUNS_MAX: usize = 16;
 /// A play without any progress for this long is told to be starved: within 2 s of the start,
 /// reliability reference F8.
 const STARVED_AFTER: Duration = Duration::from_millis(1_900);
-
-/// Copies of a chunk in flight at most, late ones included: both ways to the origin and some peers.
-/// Guess.
-const COPIES_MAX: usize = 4;
 
 /// How a run of chunks fared.
 enum Asked {
@@ -245,7 +240,7 @@ impl NodeCore {
     }
 
     /// The time until a chunk is needed. The setup is needed before everything.
-    fn need(&self, now: Instant, play: &Playback, chunk: ChunkIndex) -> Duration {
+    pub(crate) fn need(&self, now: Instant, play: &Playback, chunk: ChunkIndex) -> Duration {
         if chunk.0 == 0 {
             return Duration::ZERO;
         }
@@ -329,185 +324,6 @@ impl NodeCore {
         let ahead = &self.config.ahead;
         let grown = ahead.origin_min.saturating_add(play.heard(now));
         grown.min(ahead.origin_max)
-    }
-
-    /// Sets the next look at each request of the play to the moment it counts as late.
-    fn wake_for_hedge(&mut self, now: Instant, play: &Playback) {
-        let requests: Vec<Request> = self.requests.iter().copied().collect();
-        for request in requests {
-            if request.rendition != play.rendition || request.late {
-                continue;
-            }
-            let progress = self.progress_of(now, play, &request);
-            let late = self.late_at(now, &request, &progress);
-            self.wake_at(late);
-            let rung = Rung::of(progress.need, &self.config.ladder);
-            let next = rung.next_in(progress.need, &self.config.ladder);
-            if let Some(next) = next.filter(|_| play.playing) {
-                self.wake_at(now + next);
-            }
-        }
-    }
-
-    fn late_at(&self, now: Instant, request: &Request, progress: &Progress) -> Instant {
-        let mut start = self.config.start;
-        if matches!(request.source, Source::Origin(_)) {
-            // The second way to the origin is a fallback, not a race: QUIC has a head start.
-            start.hedge_min = start.hedge_max;
-        }
-        late_at(now, progress, &self.config.ladder, &start)
-    }
-
-    fn progress_of(&self, now: Instant, play: &Playback, request: &Request) -> Progress {
-        let rest = request.rest();
-        let position = play.chunk(now).0;
-        let behind = rest.end <= position && rest.start > 0;
-        let next = ChunkIndex(rest.start.max(position.min(rest.end.saturating_sub(1))));
-        let next = if rest.start == 0 { ChunkIndex(0) } else { next };
-        let (estimate, rtt) = match request.source {
-            Source::Peer(peer) => self
-                .neighbors
-                .by_key(peer)
-                .map(|n| (n.estimate, n.rtt()))
-                .unwrap_or_default(),
-            Source::Origin(_) => {
-                let estimate = self.origin.estimate;
-                // The mean delay to first bytes contains the trip.
-                (
-                    estimate,
-                    Duration::from_micros(estimate.delay_p95().as_micros() / 2),
-                )
-            }
-        };
-        let need = if behind {
-            Duration::MAX
-        } else {
-            self.need(now, play, next)
-        };
-        Progress {
-            sent: request.sent,
-            last: request.progress,
-            done: request.chunks_done(),
-            left: request.span.end().0 - request.until,
-            rtt,
-            estimate,
-            need,
-            need_last: play.until(now, ChunkIndex(rest.end.saturating_sub(1))),
-        }
-    }
-
-    /// Asks second sources for what first ones bring too late.
-    fn hedge_late(&mut self, now: Instant, play: Playback) {
-        let requests: Vec<Request> = self
-            .requests
-            .iter()
-            .filter(|request| request.rendition == play.rendition && !request.rest().is_empty())
-            .copied()
-            .collect();
-        for request in requests {
-            let progress = self.progress_of(now, &play, &request);
-            if self.late_at(now, &request, &progress) <= now {
-                self.note_late(now, &request, &progress);
-                self.hedge(now, &play, &request, &progress);
-            }
-        }
-        self.wake_for_hedge(now, &play);
-    }
-
-    fn note_late(&mut self, now: Instant, request: &Request, progress: &Progress) {
-        if request.late || self.requests.by_id(request.id).is_none() {
-            return;
-        }
-        if let Some(request) = self.requests.by_id_mut(request.id) {
-            request.late = true;
-        }
-        let Source::Peer(peer) = request.source else {
-            return;
-        };
-        let urgent = Rung::of(progress.need, &self.config.ladder) <= Rung::Second;
-        if urgent && now.since(request.progress) >= self.config.ladder.stall_min {
-            self.stats.stalls = self.stats.stalls.saturating_add(1);
-            if let Some(neighbor) = self.neighbors.by_key_mut(peer) {
-                neighbor.estimate.stalled();
-                neighbor.back_off(now, Duration::ZERO);
-            }
-            self.penalize(now, peer, Offense::Stalled);
-        }
-    }
-
-    fn hedge(&mut self, now: Instant, play: &Playback, late: &Request, progress: &Progress) {
-        let rung = Rung::of(progress.need, &self.config.ladder);
-        let Some(partial) = self.holdings.partial(play.rendition) else {
-            return;
-        };
-        let Some(next) = partial.held.first_missing(ChunkIndex(late.until)) else {
-            return;
-        };
-        let end = late.span.end().0;
-        // Copies that are late themselves are kept, but not counted on.
-        let (live, all) = self.requests.copies(play.rendition, next);
-        let most = if rung == Rung::Race { 2 } else { 1 };
-        let relevant = next.0 < end && rung != Rung::Background;
-        if !relevant || live >= most || all >= COPIES_MAX {
-            return;
-        }
-        let from_origin = rung <= Rung::Parallel || self.is_last_resort(play.rendition, next);
-        if from_origin && self.room_for_origin(true) {
-            if let Some(route) = self.origin_route(now, play.rendition, next) {
-                let until = end.min(next.0 + self.config.start.head_chunks);
-                return self.hedge_with(now, play, Source::Origin(route), next, until, progress);
-            }
-        }
-        let peer = self.best_peer(now, play.rendition, next, end, true);
-        if let Some(peer) = peer.filter(|_| self.room_for_peers(true)) {
-            let estimate = self.neighbors.by_key(peer.peer).map(|n| n.estimate);
-            let most = span_chunks(
-                estimate.unwrap_or_default(),
-                progress.need,
-                &self.config.ladder,
-            );
-            let until = peer.until.min(next.0 + most);
-            self.hedge_with(now, play, Source::Peer(peer.peer), next, until, progress);
-        }
-    }
-
-    /// Whether no other peer could deliver `chunk`, and a stalled one is all there is.
-    fn is_last_resort(&self, rendition: RenditionKey, chunk: ChunkIndex) -> bool {
-        !self.config.peers
-            || self
-                .availability
-                .of(rendition)
-                .iter()
-                .filter(|claim| claim.covers(chunk))
-                .count()
-                == 0
-    }
-
-    fn hedge_with(
-        &mut self,
-        now: Instant,
-        play: &Playback,
-        source: Source,
-        from: ChunkIndex,
-        until: u32,
-        progress: &Progress,
-    ) {
-        let Some(span) = span(from.0, until) else {
-            return;
-        };
-        let rendition = play.rendition;
-        let (priority, need) = (Priority::Urgent, progress.need);
-        self.order(
-            now,
-            Order {
-                rendition,
-                source,
-                span,
-                priority,
-                need,
-                hedge: true,
-            },
-        );
     }
 
     /// Tells when a play has nothing to go on with.

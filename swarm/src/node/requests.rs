@@ -2,7 +2,6 @@
 //!
 //! Not here: why they were asked.
 
-use antiphon_protocol::peer::Priority;
 use antiphon_protocol::{CHUNK_BYTES, ChunkIndex, Span};
 
 use crate::key::{FetchId, PeerKey, RenditionKey};
@@ -17,7 +16,6 @@ pub(crate) struct Request {
     pub(crate) rendition: RenditionKey,
     pub(crate) source: Source,
     pub(crate) span: Span,
-    pub(crate) priority: Priority,
     /// Whether it deliberately asks for chunks another request covers too.
     pub(crate) hedge: bool,
     /// Whether it was counted as late.
@@ -87,10 +85,6 @@ impl Requests {
         self.list.iter()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
@@ -146,6 +140,10 @@ impl Requests {
 
     pub(crate) fn to_origin(&self) -> usize {
         self.list.len() - self.to_peers()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.list.capacity() * size_of::<Request>()
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {

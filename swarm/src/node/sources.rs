@@ -135,7 +135,6 @@ impl NodeCore {
             rendition: order.rendition,
             source: order.source,
             span: order.span,
-            priority: order.priority,
             hedge: order.hedge,
             late: false,
             until: order.span.first().0,

@@ -28,7 +28,7 @@ fn every_one_of_ten_listeners_gets_something_of_a_busy_holder() {
         world.play(*listener, track);
     }
     world.run(Duration::from_secs(120));
-    let mut got: Vec<u64> = listeners.iter().map(|at| world.from_peers(*at)).collect();
+    let mut got: Vec<u64> = listeners.iter().map(|at| world.peer_bytes(*at)).collect();
     got.sort_unstable();
     assert!(got[0] > 0, "{got:?}");
     assert!(got[9] <= 6 * got[4].max(1), "one takes most: {got:?}");
@@ -119,7 +119,7 @@ fn origin_only_uses_no_peer() {
     let listener = world.node(config, Duration::from_micros(500), 6_250_000);
     world.play(listener, track);
     world.run(Duration::from_secs(70));
-    assert_eq!(world.from_peers(listener), 0);
+    assert_eq!(world.peer_bytes(listener), 0);
     assert!(world.nodes[listener].plays[0].ended && world.stalls() == 0);
     assert_eq!(world.nodes[listener].core.stats().dials, 0);
 }
@@ -134,7 +134,7 @@ fn the_published_policy_takes_its_heads_from_the_origin() {
     let listener = world.node(config, Duration::from_micros(500), 6_250_000);
     world.play(listener, track);
     world.run(Duration::from_secs(200));
-    let seconds = world.from_origin(listener) / 20_000;
+    let seconds = world.origin_bytes(listener) / 20_000;
     assert!((10..=25).contains(&seconds), "{seconds} s from the origin");
     assert!(world.nodes[listener].plays[0].ended && world.stalls() == 0);
 }

@@ -46,7 +46,7 @@ fn a_liar_is_not_believed_twice() {
     played_without_stall(&world, listener);
     assert!(world.start_latency(listener, 0) <= Duration::from_millis(80));
     assert!(world.nodes[listener].core.stats().declines <= 4);
-    let share = world.from_origin(listener) * 100 / (180 * 20_000);
+    let share = world.origin_bytes(listener) * 100 / (180 * 20_000);
     assert!(
         share <= 5,
         "{share} % from the origin though an honest holder is there"
@@ -122,7 +122,7 @@ fn holders_carry_a_play_through_an_origin_outage() {
         world.run(SECOND.saturating_mul(200));
         played_without_stall(&world, listener);
         assert!(world.start_latency(listener, 0) <= Duration::from_millis(100));
-        assert_eq!(world.from_origin(listener), 0);
+        assert_eq!(world.origin_bytes(listener), 0);
     }
 }
 
@@ -224,7 +224,7 @@ fn the_overlay_finds_holders_while_the_tracker_is_out() {
     world.run(SECOND.saturating_mul(70));
     played_without_stall(&world, listener);
     assert!(world.start_latency(listener, 0) <= SECOND.saturating_mul(2));
-    assert_eq!(world.from_peers(listener), 60 * 20_000);
+    assert_eq!(world.peer_bytes(listener), 60 * 20_000);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn failing_dials_cost_the_head_only() {
     world.play(listener, track);
     world.run(SECOND.saturating_mul(200));
     played_without_stall(&world, listener);
-    let share = world.from_origin(listener) * 100 / (180 * 20_000);
+    let share = world.origin_bytes(listener) * 100 / (180 * 20_000);
     assert!(share <= 5, "{share} % from the origin");
 }
 

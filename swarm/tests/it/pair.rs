@@ -417,7 +417,7 @@ impl World {
             .sum()
     }
 
-    pub(crate) fn from_origin(&self, node: usize) -> u64 {
+    pub(crate) fn origin_bytes(&self, node: usize) -> u64 {
         let bytes = &self.nodes[node].bytes;
         bytes
             .iter()
@@ -426,7 +426,7 @@ impl World {
             .sum()
     }
 
-    pub(crate) fn from_peers(&self, node: usize) -> u64 {
+    pub(crate) fn peer_bytes(&self, node: usize) -> u64 {
         let bytes = &self.nodes[node].bytes;
         bytes
             .iter()

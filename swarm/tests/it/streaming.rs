@@ -13,7 +13,7 @@ fn a_play_without_holders_streams_from_the_origin_and_does_not_run_far_ahead() {
     world.play(listener, track);
     world.run(Duration::from_secs(10));
     assert!(world.start_latency(listener, 0) <= Duration::from_millis(30));
-    let ahead = world.from_origin(listener) as i64 - 10 * 20_000;
+    let ahead = world.origin_bytes(listener) as i64 - 10 * 20_000;
     assert!(
         (10 * 20_000..=45 * 20_000).contains(&ahead),
         "{ahead} bytes ahead"
@@ -37,7 +37,7 @@ fn a_connected_near_holder_serves_the_whole_play() {
     assert!(world.nodes[listener].plays[0].ended);
     assert_eq!(world.stalls(), 0);
     assert!(world.start_latency(listener, 0) <= Duration::from_millis(30));
-    assert_eq!(world.from_origin(listener), 0);
+    assert_eq!(world.origin_bytes(listener), 0);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn holders_that_come_with_the_track_are_dialed_before_the_origin_is_asked() {
     world.run(Duration::from_secs(250));
     assert!(world.nodes[listener].plays[0].ended);
     assert_eq!(
-        world.from_origin(listener),
+        world.origin_bytes(listener),
         0,
         "{:?}",
         world.nodes[listener].bytes
@@ -70,7 +70,7 @@ fn far_holders_are_spared_the_head_but_serve_the_rest() {
     assert!(world.nodes[listener].plays[0].ended);
     assert_eq!(world.stalls(), 0);
     assert!(world.start_latency(listener, 0) <= Duration::from_millis(60));
-    let share = world.from_origin(listener) * 100 / (240 * 20_000);
+    let share = world.origin_bytes(listener) * 100 / (240 * 20_000);
     assert!(share <= 3, "{share} % from the origin");
 }
 
@@ -86,17 +86,17 @@ fn eight_listeners_take_at_most_three_percent_from_the_origin() {
         for (at, listener) in listeners.iter().enumerate() {
             let track = tracks[(at + round) % tracks.len()];
             let fresh = !world.nodes.iter().any(|node| node.core.is_complete(track));
-            let before = world.from_origin(*listener);
+            let before = world.origin_bytes(*listener);
             world.play(*listener, track);
             world.run(Duration::from_secs(2));
             if fresh {
-                first_copies += world.from_origin(*listener) - before;
+                first_copies += world.origin_bytes(*listener) - before;
             }
         }
         world.run(Duration::from_secs(125));
     }
-    let origin: u64 = listeners.iter().map(|at| world.from_origin(*at)).sum();
-    let peers: u64 = listeners.iter().map(|at| world.from_peers(*at)).sum();
+    let origin: u64 = listeners.iter().map(|at| world.origin_bytes(*at)).sum();
+    let peers: u64 = listeners.iter().map(|at| world.peer_bytes(*at)).sum();
     let song_bytes = 120 * 20_000;
     let unavoidable = tracks.len() as u64 * song_bytes;
     let avoidable = origin.saturating_sub(unavoidable);
@@ -136,7 +136,7 @@ fn the_next_track_is_ready_before_it_is_played() {
     assert_eq!(world.start_latency(listener, 1), Duration::ZERO);
     world.run(Duration::from_secs(62));
     assert_eq!(world.stalls(), 0);
-    assert_eq!(world.from_origin(listener), 0);
+    assert_eq!(world.origin_bytes(listener), 0);
 }
 
 #[test]
@@ -153,9 +153,9 @@ fn a_next_head_nobody_holds_comes_from_the_origin_in_the_last_ten_seconds() {
     }];
     world.command(listener, Command::Expect { next });
     world.run(Duration::from_secs(45));
-    assert_eq!(world.from_origin(listener), 0);
+    assert_eq!(world.origin_bytes(listener), 0);
     world.run(Duration::from_secs(17));
-    assert_eq!(world.from_origin(listener), 65_536);
+    assert_eq!(world.origin_bytes(listener), 65_536);
     world.play(listener, second);
     assert_eq!(world.start_latency(listener, 1), Duration::ZERO);
 }
@@ -179,7 +179,7 @@ fn a_seed_pins_tracks_and_gets_its_first_copy_from_the_origin() {
     world.play(listener, tracks[3]);
     world.run(Duration::from_secs(210));
     assert_eq!(
-        world.from_origin(listener),
+        world.origin_bytes(listener),
         0,
         "the seed had announced itself"
     );
@@ -196,7 +196,7 @@ fn listeners_of_one_new_track_help_each_other_while_they_still_fetch_it() {
     }
     world.run(Duration::from_secs(300));
     assert_eq!(world.stalls(), 0);
-    let origin: u64 = listeners.iter().map(|at| world.from_origin(*at)).sum();
+    let origin: u64 = listeners.iter().map(|at| world.origin_bytes(*at)).sum();
     let share = origin * 100 / (6 * 240 * 20_000);
     assert!(
         share <= 35,

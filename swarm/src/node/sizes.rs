@@ -1,0 +1,83 @@
+//! What a node costs in memory: the simulator runs a million of them in 5 GiB.
+
+use antiphon_protocol::{BitRate, ByteCount, ChunkSet, Geometry};
+
+use super::neighbors::Neighbor;
+use super::*;
+use crate::key::{PeerKey, RenditionKey};
+use crate::node::input::{Command, NeighborEvent, RenditionSpec};
+
+#[test]
+fn an_idle_node_with_150_cached_renditions_takes_less_than_three_kib() {
+    let shared = Arc::new(NodeConfig::antiphon());
+    let mut core = NodeCore::new(Arc::clone(&shared), [1; 32]);
+    for key in 0..150 {
+        let spec = RenditionSpec {
+            geometry: Geometry::new(ByteCount(4_000_000)).expect("legal"),
+            bit_rate: BitRate(160_000),
+        };
+        core.handle(
+            Instant::START,
+            Input::Command(Command::Restore {
+                rendition: RenditionKey(key),
+                spec,
+                held: ChunkSet::full(spec.geometry),
+                idle: Duration::ZERO,
+                pinned: false,
+            }),
+        );
+        while core.poll_output().is_some() {}
+    }
+    let heap = core.heap_bytes();
+    let all = size_of::<NodeCore>() + heap;
+    assert!(
+        size_of::<NodeCore>() <= 1_024,
+        "{} bytes inline",
+        size_of::<NodeCore>()
+    );
+    assert!(all <= 3 * 1_024, "{all} bytes, {heap} of them on the heap");
+    assert_eq!(core.poll_timeout(), None, "an idle node needs no timer");
+}
+
+#[test]
+fn a_neighbor_takes_at_most_128_bytes() {
+    assert!(
+        size_of::<Neighbor>() <= 128,
+        "{} bytes",
+        size_of::<Neighbor>()
+    );
+}
+
+#[test]
+fn an_idle_node_allocates_nothing_for_inputs_that_do_not_concern_it() {
+    let mut core = NodeCore::new(NodeConfig::antiphon(), [1; 32]);
+    let rtt = Duration::from_millis(1);
+    let (outbound, spans_in_flight, uploads) = (false, 2, true);
+    let event = NeighborEvent::Connected {
+        outbound,
+        rtt,
+        spans_in_flight,
+        uploads,
+    };
+    core.handle(
+        Instant::START,
+        Input::Neighbor {
+            peer: PeerKey(1),
+            event,
+        },
+    );
+    while core.poll_output().is_some() {}
+    let before = core.heap_bytes();
+    for at in 0..1_000 {
+        let event = NeighborEvent::Rtt(Duration::from_micros(at));
+        core.handle(
+            Instant::from_micros(at),
+            Input::Neighbor {
+                peer: PeerKey(1),
+                event,
+            },
+        );
+        core.handle(Instant::from_micros(at), Input::Timeout);
+    }
+    assert_eq!(core.heap_bytes(), before);
+}
