@@ -39,7 +39,7 @@ impl PeerHandle {
         self.node
     }
 
-    /// The addresses listened on, with the ports taken.
+    /// The addresses listened on, as configured but with the ports taken.
     #[must_use]
     pub fn listen_addresses(&self) -> &[SocketAddr] {
         self.hub.listening.get().map_or(&[], Vec::as_slice)

@@ -35,6 +35,8 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Between measurements of the round trip.
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// For the system to name the port taken; it does at once where any interface is up.
+pub const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the QUIC handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For `Hello` both ways; one round trip is needed.

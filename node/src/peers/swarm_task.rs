@@ -15,6 +15,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
 use libp2p::{PeerId, Stream, Swarm, SwarmBuilder, ping, quic};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::address::{multiaddr, node_of, peer_of, socket_address};
@@ -42,30 +43,12 @@ pub(super) async fn start(
     let mut swarm = build(keypair);
     let mut listening = Vec::new();
     for address in &config.listen {
-        let failed = |reason: String| StartError::Listen {
+        let listened = timeout(limits::LISTEN_TIMEOUT, listen(&mut swarm, *address)).await;
+        let listened = listened.unwrap_or_else(|_| Err("no network interface is up".to_owned()));
+        listening.push(listened.map_err(|reason| StartError::Listen {
             address: *address,
             reason,
-        };
-        let listener = swarm
-            .listen_on(multiaddr(*address))
-            .map_err(|error| failed(error.to_string()))?;
-        loop {
-            match swarm.select_next_some().await {
-                SwarmEvent::NewListenAddr { address, .. } => {
-                    listening.extend(socket_address(&address));
-                    break;
-                }
-                SwarmEvent::ListenerClosed {
-                    listener_id,
-                    reason,
-                    ..
-                } if listener_id == listener => {
-                    let reason = reason.err().map(|error| error.to_string());
-                    return Err(failed(reason.unwrap_or_else(|| "closed".to_owned())));
-                }
-                _ => {}
-            }
-        }
+        })?);
     }
     let (events, events_out) = mpsc::channel(limits::EVENT_QUEUE_MAX);
     let (commands, commands_in) = mpsc::channel(limits::COMMAND_QUEUE_MAX);
@@ -87,6 +70,34 @@ pub(super) async fn start(
     };
     tokio::spawn(task.run(commands_in));
     Ok((PeerHandle::new(me, hub), events_out))
+}
+
+/// Listens and gives the address with the port taken. An unspecified IP stays so: whoever publishes
+/// the address knows better than one interface which IP others reach.
+async fn listen(swarm: &mut Swarm<Behaviour>, address: SocketAddr) -> Result<SocketAddr, String> {
+    let listener = swarm
+        .listen_on(multiaddr(address))
+        .map_err(|error| error.to_string())?;
+    loop {
+        match swarm.select_next_some().await {
+            SwarmEvent::NewListenAddr {
+                listener_id,
+                address: taken,
+            } if listener_id == listener => {
+                let port = socket_address(&taken).map_or(address.port(), |taken| taken.port());
+                return Ok(SocketAddr::new(address.ip(), port));
+            }
+            SwarmEvent::ListenerClosed {
+                listener_id,
+                reason,
+                ..
+            } if listener_id == listener => {
+                let reason = reason.err().map(|error| error.to_string());
+                return Err(reason.unwrap_or_else(|| "closed".to_owned()));
+            }
+            _ => {}
+        }
+    }
 }
 
 fn build(keypair: Keypair) -> Swarm<Behaviour> {

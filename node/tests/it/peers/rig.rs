@@ -188,12 +188,21 @@ impl TestNode {
     }
 
     pub async fn start_with(secret: u8, store: Arc<Memory>, limits: PeerLimits) -> Self {
+        Self::start_on("127.0.0.1:0", secret, store, limits).await
+    }
+
+    pub async fn start_on(
+        listen: &str,
+        secret: u8,
+        store: Arc<Memory>,
+        limits: PeerLimits,
+    ) -> Self {
         let clock = Arc::new(AtomicU64::new(NOW.0));
         let seen = clock.clone();
         let now: WallClock = Arc::new(move || UnixSeconds(seen.load(Ordering::Relaxed)));
         let config = PeerTransportConfig {
             identity: [secret; 32],
-            listen: vec!["127.0.0.1:0".parse().expect("an address")],
+            listen: vec![listen.parse().expect("an address")],
             tracker_key: tracker().verifying_key(),
             limits,
             now,
