@@ -2,8 +2,8 @@
 //! simulator; a violation is a bug of the core, never of a peer.
 
 use crate::limits::{
-    EXPECTED_MAX, PARKED_RENDITIONS_MAX, PINS_MAX, QUERIES_MAX, SPANS_EXTRA_FOR_HEDGES,
-    SPANS_TO_ORIGIN_MAX, SPANS_TO_PEERS_MAX,
+    EXPECTED_MAX, ORIGIN_LACKS_MAX, PARKED_RENDITIONS_MAX, PINS_MAX, QUERIES_MAX, SEARCHES_MAX,
+    SPANS_EXTRA_FOR_HEDGES, SPANS_TO_ORIGIN_MAX, SPANS_TO_PEERS_MAX,
 };
 use crate::node::NodeCore;
 
@@ -40,6 +40,12 @@ impl NodeCore {
                 "parked renditions",
             ),
             (self.overlay.len(), QUERIES_MAX, "queries"),
+            (self.searches.len(), SEARCHES_MAX, "searches"),
+            (
+                self.origin_lacks.len(),
+                ORIGIN_LACKS_MAX,
+                "renditions the origin lacks",
+            ),
             (
                 self.requests.to_peers(),
                 SPANS_TO_PEERS_MAX + SPANS_EXTRA_FOR_HEDGES,

@@ -72,6 +72,12 @@ pub const PENALTIES_MAX: usize = 4_096;
 /// Searches remembered to drop repeats: published design.
 pub const QUERIES_MAX: usize = 50;
 
+/// Renditions the origin said not to have that are remembered; guess. The oldest is forgotten.
+pub const ORIGIN_LACKS_MAX: usize = 8;
+
+/// Searches under way: what may be wanted at once, and what is parked.
+pub const SEARCHES_MAX: usize = 1 + EXPECTED_MAX + PINS_ACTIVE_MAX + PARKED_RENDITIONS_MAX;
+
 /// Pinned renditions fetched at the same time; guess.
 pub const PINS_ACTIVE_MAX: usize = 2;
 

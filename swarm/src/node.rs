@@ -87,6 +87,8 @@ pub struct NodeCore {
     pub(crate) searches: Vec<Search>,
     pub(crate) overlay: Overlay,
     pub(crate) origin: OriginPolicy,
+    /// What the origin said not to have, and until when that is believed.
+    pub(crate) origin_lacks: Vec<(RenditionKey, Instant)>,
     pub(crate) uploads: Uploads,
     pub(crate) announcer: Announcer,
     pub(crate) budget: Budget,
@@ -124,6 +126,7 @@ impl NodeCore {
             searches: Vec::new(),
             overlay: Overlay::default(),
             origin: OriginPolicy::default(),
+            origin_lacks: Vec::new(),
             uploads,
             announcer: Announcer::default(),
             budget,

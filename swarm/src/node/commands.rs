@@ -49,6 +49,7 @@ impl NodeCore {
             Command::Seek { to } => {
                 if let Some(play) = &mut self.playback {
                     play.seek(now, to);
+                    self.cancel_passed(to);
                 }
             }
             Command::Stop => {
@@ -79,7 +80,11 @@ impl NodeCore {
                 }
                 self.changed(now, rendition);
             }
-            StoreEvent::Full => self.disk_full = true,
+            StoreEvent::Full => {
+                self.disk_full = true;
+                // The budget was too hopeful: make room by what is needed least.
+                self.evict_one(now);
+            }
             StoreEvent::Writable => self.disk_full = false,
             // It counted as gone from the moment its eviction was decided.
             StoreEvent::Evicted { .. } => {}
@@ -176,6 +181,21 @@ impl NodeCore {
             || self.active_pins().any(|pinned| pinned == rendition)
     }
 
+    /// After a jump: ends requests for what lies behind, other than the setup.
+    fn cancel_passed(&mut self, to: ChunkIndex) {
+        let Some(play) = self.playback else {
+            return;
+        };
+        let passed = self.requests.iter().filter(|request| {
+            let rest = request.rest();
+            request.rendition == play.rendition && rest.start > 0 && rest.end <= to.0
+        });
+        let passed: Vec<_> = passed.map(|request| request.id).collect();
+        for id in passed {
+            self.cancel(id);
+        }
+    }
+
     /// Ends requests for what nothing wants any more.
     pub(crate) fn cancel_unwanted(&mut self) {
         let unwanted = self
@@ -189,7 +209,7 @@ impl NodeCore {
     }
 
     /// After a change of mind: forgets claims and searches nothing wants any more.
-    fn drop_unwanted(&mut self) {
+    pub(crate) fn drop_unwanted(&mut self) {
         let mut availability = core::mem::take(&mut self.availability);
         availability.keep_only(|key| self.wants(key) || self.parked.contains(&key));
         self.availability = availability;

@@ -4,7 +4,7 @@ use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::{ByteCount, ChunkIndex};
 
 use crate::key::{FetchId, PeerKey, RenditionKey};
-use crate::limits::REMOTE_DURATION_MAX;
+use crate::limits::{ORIGIN_LACKS_MAX, REMOTE_DURATION_MAX};
 use crate::node::NodeCore;
 use crate::node::input::FetchEvent;
 use crate::node::output::{Event, Offense, OriginRoute, Output, Source};
@@ -113,6 +113,11 @@ impl NodeCore {
         self.stats.declines = self.stats.declines.saturating_add(1);
         let retry = retry.max(DECLINE_RETRY_MIN);
         let peer = match request.source {
+            Source::Origin(route) if code == ErrorCode::NOT_FOUND => {
+                // Says nothing of the route.
+                self.origin.ended(route);
+                return self.origin_lacks_it(now + retry.max(REFUSED_RETRY), request.rendition);
+            }
             Source::Origin(route) => return self.origin.failed(now, route, retry),
             Source::Peer(peer) => peer,
         };
@@ -137,6 +142,15 @@ impl NodeCore {
                 }
             }
         }
+    }
+
+    fn origin_lacks_it(&mut self, until: Instant, rendition: RenditionKey) {
+        self.origin_lacks
+            .retain(|(lacking, _)| *lacking != rendition);
+        if self.origin_lacks.len() >= ORIGIN_LACKS_MAX {
+            self.origin_lacks.remove(0);
+        }
+        self.origin_lacks.push((rendition, until));
     }
 
     /// A peer did what no honest peer does, or nearly so.

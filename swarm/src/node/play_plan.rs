@@ -11,6 +11,7 @@ use crate::node::hedging::Rung;
 use crate::node::output::{Event, Output, Source};
 use crate::node::picker::{Need, origin_chunks, span, span_chunks};
 use crate::node::playback::Playback;
+use crate::node::requests::Request;
 use crate::node::sources::{Candidate, Order};
 use crate::time::{Duration, Instant};
 
@@ -140,7 +141,13 @@ impl NodeCore {
         if heard >= ahead.whole_after {
             return u32::MAX;
         }
-        play.chunks_in(ahead.peers_min.saturating_add(heard.saturating_mul(2)))
+        let window = play.chunks_in(ahead.peers_min.saturating_add(heard.saturating_mul(2)));
+        // In whole units, so that the moving end does not make a request of each chunk played.
+        let unit = antiphon_protocol::peer::EXTENT_UNIT_CHUNKS;
+        let position = play.chunk(now).0;
+        (position.saturating_add(window) / unit * unit)
+            .saturating_sub(position)
+            .max(play.chunks_in(self.config.ladder.hedge))
     }
 
     fn ask_for_run(
@@ -298,10 +305,19 @@ impl NodeCore {
         }
         if !hopeful {
             let window = self.origin_window(now, play);
-            if play.playing && need > window {
-                self.wake_at(now + need.saturating_sub(window));
+            let streams = |r: &Request| {
+                r.rendition == play.rendition && matches!(r.source, Source::Origin(_))
+            };
+            // Filled up once it is half empty: else each chunk played would be a request.
+            let fill = if self.requests.iter().any(streams) {
+                window.saturating_sub(ladder.second)
+            } else {
+                Duration::from_micros(window.as_micros() / 2)
+            };
+            if play.playing && need > fill {
+                self.wake_at(now + need.saturating_sub(fill));
             }
-            return need <= window;
+            return need <= fill;
         }
         let bound = if play.settled {
             ladder.second
@@ -345,7 +361,9 @@ impl NodeCore {
             .filter_map(|request| request.first.map(|_| request.progress))
             .max();
         let since = progress.map_or(since, |progress| progress.max(since));
-        let dead = self.origin.is_down()
+        let lacks = self.origin_lacks.iter();
+        let lacks = lacks.filter(|(lacking, until)| *lacking == play.rendition && *until > now);
+        let dead = (self.origin.is_down() || lacks.count() > 0)
             && !self.hopeful(now, play.rendition, play.chunk(now))
             && !self
                 .requests

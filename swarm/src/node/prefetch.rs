@@ -44,6 +44,7 @@ impl NodeCore {
                 .position(|pin| self.holdings.partial(pin).is_none());
             let Some(at) = done else { break };
             self.pins.remove(at);
+            self.drop_unwanted();
         }
     }
 

@@ -156,17 +156,21 @@ impl NodeCore {
 
     /// Drops what was unused longest while the budget is exceeded.
     pub(crate) fn plan_cache(&mut self, now: Instant) {
-        while self.holdings.bytes() > self.budget.disk.0 {
-            let spare = self.holdings.evictable().filter(|(_, key)| {
-                !self.wants(*key) && !self.uploads.active().iter().any(|u| u.rendition == *key)
-            });
-            let Some(rendition) = first_to_go(spare) else {
-                return;
-            };
-            self.holdings.remove(rendition);
-            self.stats.evictions = self.stats.evictions.saturating_add(1);
-            self.emit(Output::Evict { rendition });
-            self.changed(now, rendition);
-        }
+        while self.holdings.bytes() > self.budget.disk.0 && self.evict_one(now) {}
+    }
+
+    /// Drops what was unused longest. False if nothing may go.
+    pub(crate) fn evict_one(&mut self, now: Instant) -> bool {
+        let spare = self.holdings.evictable().filter(|(_, key)| {
+            !self.wants(*key) && !self.uploads.active().iter().any(|u| u.rendition == *key)
+        });
+        let Some(rendition) = first_to_go(spare) else {
+            return false;
+        };
+        self.holdings.remove(rendition);
+        self.stats.evictions = self.stats.evictions.saturating_add(1);
+        self.emit(Output::Evict { rendition });
+        self.changed(now, rendition);
+        true
     }
 }

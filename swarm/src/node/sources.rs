@@ -216,6 +216,14 @@ impl NodeCore {
         rendition: RenditionKey,
         chunk: ChunkIndex,
     ) -> Option<OriginRoute> {
+        let lacks = self
+            .origin_lacks
+            .iter()
+            .find(|(lacking, _)| *lacking == rendition);
+        if let Some(until) = lacks.map(|(_, until)| *until).filter(|until| *until > now) {
+            self.wake_at(until);
+            return None;
+        }
         let asked = |route: OriginRoute| {
             self.requests.iter().any(|request| {
                 request.source == Source::Origin(route)

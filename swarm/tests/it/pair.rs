@@ -291,6 +291,33 @@ impl World {
         self.resume(node);
     }
 
+    /// The listener jumps; told as a play of its own in `plays`.
+    pub(crate) fn seek(&mut self, node: usize, chunk: u32) {
+        let rendition = self.nodes[node].player.as_ref().expect("a play").rendition;
+        self.nodes[node].generation += 1;
+        let generation = self.nodes[node].generation;
+        self.nodes[node].player = Some(Player {
+            rendition,
+            chunk,
+            generation,
+            waiting: true,
+        });
+        let heard = Heard {
+            asked: self.now,
+            started: None,
+            ended: false,
+            stalls: 0,
+        };
+        self.nodes[node].plays.push(heard);
+        self.command(
+            node,
+            Command::Seek {
+                to: ChunkIndex(chunk),
+            },
+        );
+        self.resume(node);
+    }
+
     pub(crate) fn command(&mut self, node: usize, command: Command) {
         self.input(node, Input::Command(command));
     }

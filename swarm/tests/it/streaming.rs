@@ -203,3 +203,50 @@ fn listeners_of_one_new_track_help_each_other_while_they_still_fetch_it() {
         "{share} % from the origin, one of six copies must be"
     );
 }
+
+#[test]
+fn requests_to_the_origin_are_few_and_large() {
+    let mut world = World::new();
+    let track = world.publish(1, song(240));
+    let listener = world.near();
+    world.play(listener, track);
+    world.run(Duration::from_secs(260));
+    // The published design's mean server request was 440 kB.
+    let requests = u64::from(world.nodes[listener].core.stats().requests);
+    assert!(240 * 20_000 / requests >= 200_000, "{requests} requests");
+}
+
+#[test]
+fn a_jump_is_heard_soon_and_drops_what_lies_behind() {
+    let mut world = World::new();
+    let track = world.publish(1, song(600));
+    let slow = world.node(NodeConfig::antiphon(), Duration::from_millis(1), 60_000);
+    let listener = world.near();
+    world.give(slow, track);
+    world.play(listener, track);
+    world.run(Duration::from_secs(20));
+    world.seek(listener, 500);
+    world.run(Duration::from_secs(20));
+    assert!(world.start_latency(listener, 1) <= Duration::from_millis(60));
+    world.run(Duration::from_secs(200));
+    assert!(world.nodes[listener].plays[1].ended);
+    assert_eq!(world.stalls(), 0);
+}
+
+#[test]
+fn pinning_many_tracks_keeps_every_table_small() {
+    let mut world = World::new();
+    let seed = world.near();
+    for key in 0..60 {
+        let track = world.publish(key, song(5));
+        world.introduce(seed, track);
+        world.command(seed, Command::Pin { rendition: track });
+    }
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.nodes[seed].core.snapshot().renditions, 60);
+    assert!((0..60).all(|key| {
+        world.nodes[seed]
+            .core
+            .is_complete(antiphon_swarm::RenditionKey(key))
+    }));
+}
