@@ -1,0 +1,291 @@
+//! Events in the order of their time: a hierarchical timing wheel of microseconds.
+//!
+//! Events of one moment come in the order of their class and, within one, in the order they were
+//! put in. Six wheels of 256 slots reach nine years; what lies beyond waits in a list of its own.
+//! An event is moved at most once per wheel and never compared with others, other than with those
+//! of its own microsecond.
+
+use std::collections::VecDeque;
+
+/// Bits of time one wheel resolves.
+const WHEEL_BITS: u32 = 8;
+const SLOTS: usize = 1 << WHEEL_BITS;
+const WHEELS: usize = 6;
+/// Time beyond this many microseconds from now lies outside of all wheels.
+const REACH_BITS: u32 = WHEEL_BITS * WHEELS as u32;
+
+/// Something that can be queued.
+pub trait Event {
+    /// Lower classes come first within one moment.
+    fn class(&self) -> u8;
+}
+
+#[derive(Debug)]
+struct Wheel<E> {
+    slots: Vec<Vec<(u64, E)>>,
+    occupied: [u64; SLOTS / 64],
+}
+
+impl<E> Wheel<E> {
+    fn new() -> Self {
+        Self {
+            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            occupied: [0; SLOTS / 64],
+        }
+    }
+
+    fn push(&mut self, slot: usize, time: u64, event: E) {
+        self.slots[slot].push((time, event));
+        self.occupied[slot / 64] |= 1 << (slot % 64);
+    }
+
+    /// The first occupied slot from `slot` on.
+    fn next(&self, slot: usize) -> Option<usize> {
+        let mut word = slot / 64;
+        let mut bits = self.occupied.get(word)? & (u64::MAX << (slot % 64));
+        loop {
+            if bits != 0 {
+                return Some(word * 64 + bits.trailing_zeros() as usize);
+            }
+            word += 1;
+            bits = *self.occupied.get(word)?;
+        }
+    }
+
+    /// Empties a slot, leaving `spare` in its place so that its memory is used again.
+    fn take(&mut self, slot: usize, spare: Vec<(u64, E)>) -> Vec<(u64, E)> {
+        self.occupied[slot / 64] &= !(1 << (slot % 64));
+        core::mem::replace(&mut self.slots[slot], spare)
+    }
+}
+
+/// The queue.
+#[derive(Debug)]
+pub struct EventQueue<E> {
+    now: u64,
+    len: usize,
+    /// Events of the present moment, in order.
+    ready: VecDeque<E>,
+    wheels: Vec<Wheel<E>>,
+    far: Vec<(u64, E)>,
+    spare: Vec<(u64, E)>,
+}
+
+impl<E: Event> EventQueue<E> {
+    /// An empty queue at time zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            now: 0,
+            len: 0,
+            ready: VecDeque::new(),
+            wheels: (0..WHEELS).map(|_| Wheel::new()).collect(),
+            far: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Events waiting.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The time of the event taken last.
+    #[must_use]
+    pub const fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Adds an event; one in the past happens now.
+    pub fn push(&mut self, time: u64, event: E) {
+        self.len += 1;
+        if time <= self.now {
+            let class = event.class();
+            let at = self.ready.iter().rposition(|other| other.class() <= class);
+            self.ready.insert(at.map_or(0, |at| at + 1), event);
+            return;
+        }
+        self.place(time, event);
+    }
+
+    /// The next event, if it happens no later than `until`.
+    pub fn pop(&mut self, until: u64) -> Option<(u64, E)> {
+        if self.ready.is_empty() {
+            let next = self.next_time(until)?;
+            self.now = next;
+            self.fill_ready();
+        }
+        let event = self.ready.pop_front()?;
+        self.len -= 1;
+        Some((self.now, event))
+    }
+
+    /// Puts an event where its time belongs, seen from now.
+    fn place(&mut self, time: u64, event: E) {
+        let differ = time ^ self.now;
+        if differ >> REACH_BITS != 0 {
+            self.far.push((time, event));
+            return;
+        }
+        let level = (63 - (differ | 1).leading_zeros()) / WHEEL_BITS;
+        let slot = (time >> (level * WHEEL_BITS)) as usize % SLOTS;
+        self.wheels[level as usize].push(slot, time, event);
+    }
+
+    /// Moves events down until the earliest lie in the first wheel; their time, if it is at most
+    /// `until`. Nothing is moved beyond that.
+    fn next_time(&mut self, until: u64) -> Option<u64> {
+        loop {
+            if !self.ready.is_empty() {
+                return Some(self.now);
+            }
+            let within = self.now as usize % SLOTS + 1;
+            if let Some(slot) = self.wheels[0].next(within) {
+                let time = (self.now & !(SLOTS as u64 - 1)) + slot as u64;
+                return (time <= until).then_some(time);
+            }
+            if !self.cascade(until) {
+                return None;
+            }
+        }
+    }
+
+    /// Opens the earliest occupied slot of a higher wheel. False if there is none before `until`.
+    fn cascade(&mut self, until: u64) -> bool {
+        for level in 1..WHEELS {
+            let shift = level as u32 * WHEEL_BITS;
+            let from = (self.now >> shift) as usize % SLOTS + 1;
+            let Some(slot) = self.wheels[level].next(from) else {
+                continue;
+            };
+            let above = u64::MAX << (shift + WHEEL_BITS);
+            let start = (self.now & above) + ((slot as u64) << shift);
+            if start > until {
+                return false;
+            }
+            let spare = core::mem::take(&mut self.spare);
+            let mut events = self.wheels[level].take(slot, spare);
+            self.open(start, &mut events);
+            self.spare = events;
+            return true;
+        }
+        let Some(start) = self.far.iter().map(|(time, _)| time >> REACH_BITS).min() else {
+            return false;
+        };
+        let start = start << REACH_BITS;
+        if start > until {
+            return false;
+        }
+        let mut events = core::mem::take(&mut self.far);
+        self.open(start, &mut events);
+        true
+    }
+
+    /// Enters the stretch of time that begins at `start` and spreads its events.
+    fn open(&mut self, start: u64, events: &mut Vec<(u64, E)>) {
+        self.now = start;
+        for (time, event) in events.drain(..) {
+            if time == start {
+                self.ready.push_back(event);
+            } else {
+                self.place(time, event);
+            }
+        }
+        // Stable: within a class the order of insertion stays.
+        self.ready.make_contiguous().sort_by_key(Event::class);
+    }
+
+    fn fill_ready(&mut self) {
+        let slot = self.now as usize % SLOTS;
+        let spare = core::mem::take(&mut self.spare);
+        let mut events = self.wheels[0].take(slot, spare);
+        if events.len() > 1 {
+            events.sort_by_key(|(_, event)| event.class());
+        }
+        self.ready.extend(events.drain(..).map(|(_, event)| event));
+        self.spare = events;
+    }
+}
+
+impl<E: Event> Default for EventQueue<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::engine::random::Draws;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Numbered(u8, u64);
+
+    impl Event for Numbered {
+        fn class(&self) -> u8 {
+            self.0
+        }
+    }
+
+    /// Against an ordered map of (time, class, sequence), while events are added between takes.
+    #[test]
+    fn the_order_is_time_then_class_then_insertion() {
+        for seed in 0..20 {
+            let mut draws = Draws::of(seed, 0, 0);
+            let mut queue = EventQueue::new();
+            let mut oracle = BTreeMap::new();
+            let (mut now, mut sequence) = (0_u64, 0_u64);
+            for _ in 0..5_000 {
+                for _ in 0..draws.below(3) {
+                    // Holds from nothing to a century, so that every wheel is used.
+                    let reach = 1 << draws.below(52);
+                    let hold = draws.below(reach);
+                    let class = draws.below(3) as u8;
+                    sequence += 1;
+                    oracle.insert((now + hold, class, sequence), ());
+                    queue.push(now + hold, Numbered(class, sequence));
+                }
+                if draws.below(5) == 0 {
+                    let until = now + draws.below(1_000);
+                    let within = oracle.first_key_value();
+                    if within.is_none_or(|(key, ())| key.0 > until) {
+                        assert_eq!(queue.pop(until), None);
+                        now = until;
+                    }
+                    continue;
+                }
+                let expected = oracle.pop_first().map(|((time, class, number), ())| {
+                    now = time;
+                    (time, Numbered(class, number))
+                });
+                assert_eq!(queue.pop(u64::MAX), expected, "seed {seed}");
+                assert_eq!(queue.len(), oracle.len());
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_of_the_present_moment_with_a_lower_class_comes_next() {
+        let mut queue = EventQueue::new();
+        for (class, number) in [(1, 1), (2, 2)] {
+            queue.push(5, Numbered(class, number));
+        }
+        assert_eq!(queue.pop(9), Some((5, Numbered(1, 1))));
+        queue.push(5, Numbered(2, 3));
+        queue.push(5, Numbered(0, 4));
+        queue.push(1, Numbered(1, 5));
+        let rest: Vec<u64> = core::iter::from_fn(|| queue.pop(9))
+            .map(|(_, e)| e.1)
+            .collect();
+        assert_eq!(rest, [4, 5, 2, 3]);
+    }
+}

@@ -1,0 +1,154 @@
+//! How links are divided among flows: progressive filling to max-min fairness.
+//!
+//! Foreground flows fill first; background ones take what is left, as a scavenging congestion
+//! control does. The three allocators of [`Allocator`] differ in how far the filling reaches.
+
+/// How far one change reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocator {
+    /// Each flow gets the smallest of its links' equal parts. Cheap; never above max-min.
+    Share,
+    /// Max-min among the flows within two links of the change; others keep their rates, and
+    /// increases under 1 % are not carried out.
+    MaxMinLocal,
+    /// Exact max-min of the whole connected component.
+    MaxMin,
+}
+
+/// A flow as the filling sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand {
+    /// Indexes of its two links in the list of capacities.
+    pub links: [usize; 2],
+    /// What it can use at most, bytes a second.
+    pub cap: f64,
+    /// Whether it yields to all others.
+    pub background: bool,
+}
+
+/// Max-min fair rates of `flows` over links of these capacities. Exact up to rounding.
+#[must_use]
+pub fn fill(capacities: &[f64], flows: &[Demand]) -> Vec<f64> {
+    let mut left = capacities.to_vec();
+    let mut rates = vec![0.0; flows.len()];
+    for background in [false, true] {
+        fill_class(&mut left, flows, background, &mut rates);
+    }
+    rates
+}
+
+fn fill_class(left: &mut [f64], flows: &[Demand], background: bool, rates: &mut [f64]) {
+    let mut open: Vec<usize> = (0..flows.len())
+        .filter(|at| flows[*at].background == background)
+        .collect();
+    let mut users = vec![0_u32; left.len()];
+    for at in &open {
+        for link in flows[*at].links {
+            users[link] += 1;
+        }
+    }
+    while !open.is_empty() {
+        let part = |link: usize| left[link].max(0.0) / f64::from(users[link].max(1));
+        let of = |at: usize| {
+            let [a, b] = flows[at].links;
+            flows[at].cap.min(part(a)).min(part(b))
+        };
+        let level = open.iter().map(|at| of(*at)).fold(f64::INFINITY, f64::min);
+        // All flows at the level are settled in this round: those of a full link together.
+        let settled: Vec<usize> = open
+            .iter()
+            .copied()
+            .filter(|at| of(*at) <= level * (1.0 + 1e-12))
+            .collect();
+        open.retain(|at| !settled.contains(at));
+        for at in settled {
+            rates[at] = level;
+            for link in flows[at].links {
+                left[link] -= level;
+                users[link] -= 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::random::Draws;
+
+    /// The definition of max-min fairness, checked: nobody over capacity, and each flow is held
+    /// by its own cap or by a full link on which no flow of its class gets more.
+    fn assert_max_min(capacities: &[f64], flows: &[Demand], rates: &[f64]) {
+        let load = |link: usize| -> f64 {
+            let on = flows
+                .iter()
+                .zip(rates)
+                .filter(|(flow, _)| flow.links.contains(&link));
+            on.map(|(_, rate)| rate).sum()
+        };
+        for (link, capacity) in capacities.iter().enumerate() {
+            assert!(
+                load(link) <= capacity * (1.0 + 1e-9),
+                "link {link} is over capacity"
+            );
+        }
+        for (flow, rate) in flows.iter().zip(rates) {
+            let at_cap = *rate >= flow.cap * (1.0 - 1e-9);
+            let held = flow.links.iter().any(|link| {
+                let full = load(*link) >= capacities[*link] * (1.0 - 1e-9);
+                let others = flows.iter().zip(rates);
+                let mut others = others.filter(|(other, _)| {
+                    other.links.contains(link) && other.background == flow.background
+                });
+                full && others.all(|(_, other)| *other <= rate * (1.0 + 1e-9))
+            });
+            assert!(at_cap || held, "{flow:?} at {rate} could have more");
+        }
+    }
+
+    #[test]
+    fn rates_are_max_min_fair_on_random_nets() {
+        for seed in 0..2_000 {
+            let mut draws = Draws::of(seed, 0, 0);
+            let links = 2 + draws.below(58) as usize;
+            let capacities: Vec<f64> = (0..links).map(|_| 1.0 + 99.0 * draws.unit()).collect();
+            let flows: Vec<Demand> = (0..1 + draws.below(40))
+                .map(|_| {
+                    let from = draws.below(links as u64) as usize;
+                    let to = (from + 1 + draws.below(links as u64 - 1) as usize) % links;
+                    let cap = if draws.chance(0.3) {
+                        30.0 * draws.unit()
+                    } else {
+                        f64::INFINITY
+                    };
+                    let background = draws.chance(0.3);
+                    Demand {
+                        links: [from, to],
+                        cap,
+                        background,
+                    }
+                })
+                .collect();
+            assert_max_min(&capacities, &flows, &fill(&capacities, &flows));
+        }
+    }
+
+    #[test]
+    fn background_flows_get_what_is_left() {
+        let flow = |cap, background| Demand {
+            links: [0, 1],
+            cap,
+            background,
+        };
+        let rates = fill(
+            &[10.0, 100.0],
+            &[flow(4.0, false), flow(f64::INFINITY, true)],
+        );
+        assert_eq!(rates, [4.0, 6.0]);
+        let rates = fill(
+            &[10.0, 100.0],
+            &[flow(f64::INFINITY, false), flow(5.0, true)],
+        );
+        assert_eq!(rates, [10.0, 0.0]);
+    }
+}

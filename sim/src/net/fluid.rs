@@ -1,0 +1,378 @@
+//! Flows over links, as fluid: each flow has a rate until some flow on its links comes or goes.
+//!
+//! Not here: when bytes are heard of at the other end ([`crate::net::path`]), what they mean.
+
+use crate::net::allocate::{Allocator, Demand, fill};
+
+/// Increases below this part of the present rate are not carried out by
+/// [`Allocator::MaxMinLocal`]: one change would else ripple through the whole network.
+const RIPPLE: f64 = 0.01;
+
+/// One direction of one access line, or the egress of one origin site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkId(pub u32);
+
+/// A flow; ids are used again after it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FlowId(pub u32);
+
+#[derive(Clone, Debug)]
+struct Flow {
+    links: [LinkId; 2],
+    background: bool,
+    cap: f64,
+    rate: f64,
+    /// Bytes gone, at `since`.
+    done: f64,
+    since: u64,
+    live: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Link {
+    capacity: f64,
+    flows: Vec<FlowId>,
+    /// What its flows could use if only their other ends and caps bound them.
+    wanted: f64,
+}
+
+impl Link {
+    /// A link that cannot be full holds nobody back and is left out of the allocation.
+    fn is_slack(&self) -> bool {
+        self.wanted <= self.capacity
+    }
+}
+
+/// Counters of the allocation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllocationStats {
+    /// Times rates were computed.
+    pub rounds: u64,
+    /// Flows looked at in them.
+    pub flows: u64,
+    /// Small increases that were not carried out.
+    pub suppressed: u64,
+}
+
+/// All links and flows.
+#[derive(Debug)]
+pub struct Network {
+    allocator: Allocator,
+    links: Vec<Link>,
+    flows: Vec<Flow>,
+    free: Vec<FlowId>,
+    /// Flows whose rate is new; the caller takes them and looks when they are done now.
+    changed: Vec<FlowId>,
+    stats: AllocationStats,
+}
+
+impl Network {
+    /// No links.
+    #[must_use]
+    pub const fn new(allocator: Allocator) -> Self {
+        Self {
+            allocator,
+            links: Vec::new(),
+            flows: Vec::new(),
+            free: Vec::new(),
+            changed: Vec::new(),
+            stats: AllocationStats {
+                rounds: 0,
+                flows: 0,
+                suppressed: 0,
+            },
+        }
+    }
+
+    /// Adds a link of `capacity` bytes a second.
+    pub fn add_link(&mut self, capacity: f64) -> LinkId {
+        let id =
+            LinkId(u32::try_from(self.links.len()).expect("worlds have fewer than 2^32 links"));
+        self.links.push(Link {
+            capacity,
+            flows: Vec::new(),
+            wanted: 0.0,
+        });
+        id
+    }
+
+    /// Bytes a second of a link.
+    #[must_use]
+    pub fn capacity(&self, link: LinkId) -> f64 {
+        self.links[link.0 as usize].capacity
+    }
+
+    /// Changes a link's capacity; its flows' rates follow.
+    pub fn set_capacity(&mut self, now: u64, link: LinkId, capacity: f64) {
+        self.links[link.0 as usize].capacity = capacity;
+        let flows = self.links[link.0 as usize].flows.clone();
+        for flow in &flows {
+            let [a, b] = self.flows[flow.0 as usize].links;
+            for link in [a, b] {
+                self.recount(link);
+            }
+        }
+        self.recount(link);
+        for flow in flows {
+            self.allocate(now, self.flows[flow.0 as usize].links);
+        }
+    }
+
+    /// Starts a flow of at most `cap` bytes a second from one link into another.
+    pub fn start(
+        &mut self,
+        now: u64,
+        from: LinkId,
+        to: LinkId,
+        cap: f64,
+        background: bool,
+    ) -> FlowId {
+        let flow = Flow {
+            links: [from, to],
+            background,
+            cap,
+            rate: 0.0,
+            done: 0.0,
+            since: now,
+            live: true,
+        };
+        let id = if let Some(id) = self.free.pop() {
+            self.flows[id.0 as usize] = flow;
+            id
+        } else {
+            self.flows.push(flow);
+            FlowId(u32::try_from(self.flows.len() - 1).expect("flows are bounded by requests"))
+        };
+        for link in [from, to] {
+            self.links[link.0 as usize].flows.push(id);
+            self.recount(link);
+        }
+        self.changed.push(id);
+        self.allocate(now, [from, to]);
+        id
+    }
+
+    /// Ends a flow; the bytes that went.
+    pub fn stop(&mut self, now: u64, id: FlowId) -> u64 {
+        self.settle(now, id);
+        let flow = &mut self.flows[id.0 as usize];
+        assert!(flow.live, "a flow ends once");
+        flow.live = false;
+        flow.rate = 0.0;
+        let (done, links) = (flow.done, flow.links);
+        for link in links {
+            let flows = &mut self.links[link.0 as usize].flows;
+            if let Some(at) = flows.iter().position(|other| *other == id) {
+                flows.remove(at);
+            }
+            self.recount(link);
+        }
+        self.free.push(id);
+        self.allocate(now, links);
+        done as u64
+    }
+
+    /// When `bytes` of the flow will have gone at its present rate; never, if that is nothing.
+    #[must_use]
+    pub fn time_of(&self, now: u64, id: FlowId, bytes: u64) -> Option<u64> {
+        let flow = &self.flows[id.0 as usize];
+        let left = bytes as f64 - flow.done;
+        if left <= 0.0 {
+            return Some(now);
+        }
+        if flow.rate <= 0.0 {
+            return None;
+        }
+        let micros = left / flow.rate * 1e6;
+        // Rounded up, so that at that time the bytes have gone.
+        (micros < 1e15).then(|| (flow.since + libm::ceil(micros) as u64).max(now))
+    }
+
+    /// Bytes a second the flow moves now.
+    #[must_use]
+    pub fn rate(&self, id: FlowId) -> f64 {
+        self.flows[id.0 as usize].rate
+    }
+
+    /// Bytes a second a link moves now.
+    #[must_use]
+    pub fn load(&self, link: LinkId) -> f64 {
+        let flows = self.links[link.0 as usize].flows.iter();
+        flows.map(|flow| self.flows[flow.0 as usize].rate).sum()
+    }
+
+    /// Takes the flows whose rate changed since the last call.
+    pub fn take_changed(&mut self, into: &mut Vec<FlowId>) {
+        into.clear();
+        core::mem::swap(&mut self.changed, into);
+        into.sort_unstable();
+        into.dedup();
+        into.retain(|id| self.flows[id.0 as usize].live);
+    }
+
+    /// What the allocation did so far.
+    #[must_use]
+    pub const fn stats(&self) -> AllocationStats {
+        self.stats
+    }
+
+    fn settle(&mut self, now: u64, id: FlowId) {
+        let flow = &mut self.flows[id.0 as usize];
+        flow.done += flow.rate * (now - flow.since) as f64 / 1e6;
+        flow.since = now;
+    }
+
+    fn set_rate(&mut self, now: u64, id: FlowId, rate: f64) {
+        if self.flows[id.0 as usize].rate == rate {
+            return;
+        }
+        self.settle(now, id);
+        self.flows[id.0 as usize].rate = rate;
+        self.changed.push(id);
+    }
+
+    fn other_end(&self, id: FlowId, link: LinkId) -> LinkId {
+        let [a, b] = self.flows[id.0 as usize].links;
+        if a == link { b } else { a }
+    }
+
+    fn recount(&mut self, link: LinkId) {
+        let flows = self.links[link.0 as usize].flows.iter();
+        let wanted = flows.map(|id| {
+            let other = self.other_end(*id, link);
+            self.flows[id.0 as usize]
+                .cap
+                .min(self.links[other.0 as usize].capacity)
+        });
+        let wanted = wanted.sum();
+        self.links[link.0 as usize].wanted = wanted;
+    }
+
+    fn allocate(&mut self, now: u64, around: [LinkId; 2]) {
+        self.stats.rounds += 1;
+        match self.allocator {
+            Allocator::Share => self.share(now, around),
+            Allocator::MaxMinLocal => {
+                let set = self.reach(around, 2);
+                self.fill_set(now, &set, RIPPLE);
+            }
+            Allocator::MaxMin => {
+                let set = self.reach(around, usize::MAX);
+                self.fill_set(now, &set, 0.0);
+            }
+        }
+    }
+
+    fn share(&mut self, now: u64, around: [LinkId; 2]) {
+        for link in around {
+            for at in 0..self.links[link.0 as usize].flows.len() {
+                let id = self.links[link.0 as usize].flows[at];
+                let rate = self.share_of(id);
+                self.stats.flows += 1;
+                self.set_rate(now, id, rate);
+            }
+        }
+    }
+
+    /// The smallest equal part of the flow's links. Background flows divide what the foreground
+    /// could leave at its own equal parts.
+    fn share_of(&self, id: FlowId) -> f64 {
+        let flow = &self.flows[id.0 as usize];
+        let mut rate = flow.cap;
+        for link in flow.links {
+            let link = &self.links[link.0 as usize];
+            let of_class = |background: bool| {
+                let flows = link.flows.iter();
+                flows
+                    .filter(|other| self.flows[other.0 as usize].background == background)
+                    .count()
+            };
+            let part = match (flow.background, of_class(false)) {
+                (false, all) => link.capacity / all.max(1) as f64,
+                (true, 0) => link.capacity / of_class(true).max(1) as f64,
+                (true, _) => 0.0,
+            };
+            rate = rate.min(part);
+        }
+        rate
+    }
+
+    /// The flows within `hops` links of the change. Slack links connect nobody.
+    fn reach(&self, around: [LinkId; 2], hops: usize) -> Vec<FlowId> {
+        let mut seen: Vec<LinkId> = Vec::new();
+        let mut set: Vec<FlowId> = Vec::new();
+        let mut edge: Vec<LinkId> = around.to_vec();
+        let mut hop = 0;
+        while !edge.is_empty() && hop < hops {
+            let mut next = Vec::new();
+            for link in edge {
+                // The links of the change itself may have been full until now.
+                if seen.contains(&link) || hop > 0 && self.links[link.0 as usize].is_slack() {
+                    continue;
+                }
+                seen.push(link);
+                for flow in &self.links[link.0 as usize].flows {
+                    if let Err(at) = set.binary_search(flow) {
+                        set.insert(at, *flow);
+                        next.push(self.other_end(*flow, link));
+                    }
+                }
+            }
+            edge = next;
+            hop += 1;
+        }
+        set
+    }
+
+    /// Fills the flows of `set`, with all others' rates as they are.
+    fn fill_set(&mut self, now: u64, set: &[FlowId], ripple: f64) {
+        self.stats.flows += set.len() as u64;
+        let mut links: Vec<LinkId> = set
+            .iter()
+            .flat_map(|id| self.flows[id.0 as usize].links)
+            .collect();
+        links.sort_unstable();
+        links.dedup();
+        let capacities: Vec<f64> = links.iter().map(|link| self.left_for(*link, set)).collect();
+        let demands: Vec<Demand> = set
+            .iter()
+            .map(|id| {
+                let flow = &self.flows[id.0 as usize];
+                let index = |link: LinkId| links.binary_search(&link).unwrap_or_default();
+                let [a, b] = flow.links;
+                // A slack link is as good as endless here, but not for one flow alone.
+                Demand {
+                    links: [index(a), index(b)],
+                    cap: flow.cap.min(self.capacity(a)).min(self.capacity(b)),
+                    background: flow.background,
+                }
+            })
+            .collect();
+        let rates = fill(&capacities, &demands);
+        for (id, rate) in set.iter().zip(rates) {
+            let before = self.flows[id.0 as usize].rate;
+            if rate > before && rate - before < before * ripple {
+                self.stats.suppressed += 1;
+                continue;
+            }
+            self.set_rate(now, *id, rate);
+        }
+    }
+
+    /// What flows outside of `set` leave of a link.
+    fn left_for(&self, link: LinkId, set: &[FlowId]) -> f64 {
+        let link = &self.links[link.0 as usize];
+        if link.is_slack() {
+            return f64::INFINITY;
+        }
+        let outside = link
+            .flows
+            .iter()
+            .filter(|id| set.binary_search(id).is_err());
+        let taken: f64 = outside.map(|id| self.flows[id.0 as usize].rate).sum();
+        (link.capacity - taken).max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;
