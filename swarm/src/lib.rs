@@ -21,6 +21,19 @@
 //! - Remote input cannot fail: a bad message becomes a penalty and a counter.
 //! - Every table has a maximum ([`limits`]).
 //!
+//! # What drivers must know
+//!
+//! - Holders that come with a track are told ([`node::input::TrackerEvent::Holders`]) in the same
+//!   turn as its play, before or after it: within a millisecond the core goes to the origin.
+//! - `Introduce` is cheap and may be repeated; after [`Output::Evict`] it must be, before the
+//!   rendition is named again. Before it, commands that name a rendition are ignored and counted.
+//! - `Verified` is reported for each chunk, or stalls are seen where there are none.
+//! - A rejected or ended connection ([`Output::Close`]) is forgotten at once: what ran on it is
+//!   canceled, and its `Disconnected` needs no answer.
+//! - In the holders of a `Found`, [`PeerKey::OURSELVES`] is the node that sends it.
+//! - Nothing is announced before the first [`node::input::TrackerEvent::Reachable`].
+//! - A million cores share one configuration: pass an `Arc` of it.
+//!
 //! Not here: async, threads, locks, sockets, files, clocks, entropy, floating point in ordering
 //! decisions, iteration in hash order.
 #![deny(missing_docs)]

@@ -113,7 +113,8 @@ pub enum OriginRoute {
 /// Something for the person, the log, the metrics or the simulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Chunks of a play's rendition that it waited for are there now; says where they came from.
+    /// Chunks that were fetched, for a play or ahead of one, are there now; says where they came
+    /// from.
     Received {
         /// The rendition.
         rendition: RenditionKey,
