@@ -1,1 +1,10 @@
-fn main(){}
+//! Whole-system tests: real processes on loopback.
+#![allow(clippy::unwrap_used, reason = "a failed step of a test fails the test")]
+
+mod corrupt_peer;
+mod fallback;
+mod first_play;
+mod ingest_bad_input;
+mod origin_outage;
+mod peer_assist;
+mod tracker_outage;

@@ -1,0 +1,31 @@
+//! Waiting for something to be so, with a deadline. The only place that looks more than once.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+/// Between two looks: short beside everything that is waited for, long beside one look.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// For whatever happens by itself on loopback. Generous: two cores may be busy with other tests.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks until something is seen.
+///
+/// # Errors
+/// If it is not seen within `within`, or a look fails.
+pub async fn until<T>(
+    what: &str,
+    within: Duration,
+    mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let began = Instant::now();
+    loop {
+        if let Some(seen) = look().await? {
+            return Ok(seen);
+        }
+        if began.elapsed() > within {
+            bail!("waited {within:?} in vain: {what}");
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
