@@ -130,80 +130,11 @@ impl NodeConfig {
     pub const fn antiphon() -> Self {
         Self {
             peers: true,
-            start: StartConfig {
-                // 64 KiB are 3.3 s at 160 kbit/s: design, 1-3 s head, in whole chunks.
-                head_chunks: 4,
-                // One driver turn; the resolution of common timers. Guess.
-                holders_grace: Duration::from_millis(1),
-                // Dials in a LAN take 2-5 ms; half of the 30 ms start budget. Guess.
-                peer_head_wait: Duration::from_millis(15),
-                // Below what people notice at a start. Guess.
-                peer_favor: Duration::from_millis(30),
-                // Same city. Guess.
-                near_rtt: Duration::from_millis(20),
-                // Above timer and scheduling noise of loaded machines. Guess.
-                hedge_min: Duration::from_millis(30),
-                // Reliability reference, stall bound.
-                hedge_max: Duration::from_millis(250),
-                // A dial through hole punching takes about 1 s. Guess.
-                dial_patience: Duration::from_millis(1_500),
-            },
-            ladder: LadderConfig {
-                // Reliability reference, section 4: 30, 10, 5 and 1 s, 250 ms.
-                background: Duration::from_secs(30),
-                hedge: Duration::from_secs(10),
-                second: Duration::from_secs(5),
-                race: Duration::from_secs(1),
-                stall_min: Duration::from_millis(250),
-                // Long enough for a congested uplink to recover. Guess.
-                silence_max: Duration::from_secs(8),
-                // The published design kept 2 s outstanding a peer.
-                span_time: Duration::from_millis(1_500),
-            },
-            ahead: AheadConfig {
-                // The published design throttled server data at 15 s.
-                origin_min: Duration::from_secs(15),
-                // Twice that for listeners that stay. Guess.
-                origin_max: Duration::from_secs(30),
-                // Half of all skips come in the first 30 s. Guess from published skip rates.
-                peers_min: Duration::from_secs(30),
-                // Who listened 45 s mostly hears the rest. Guess.
-                whole_after: Duration::from_secs(45),
-                // Between the 10 and 30 s of the published design.
-                prefetch_from: Duration::from_secs(20),
-                // The published design: server prefetch when 10 s remain.
-                origin_head_below: Duration::from_secs(10),
-                // More probable than not. Guess.
-                rest_chance_permille: 500,
-                // Fills a seed of 1,000 tracks in an hour. Guess.
-                pin_origin_rate: BitRate(40_000_000),
-            },
-            search: SearchConfig {
-                // Six candidates make 70 % reachability good enough; four connected. Reference.
-                holders_wanted: 4,
-                // Two slow round trips. Guess.
-                lookup_patience: Duration::from_millis(500),
-                // Guess.
-                lookup_min: Duration::from_secs(5),
-                // Guess.
-                lookup_max: Duration::from_secs(120),
-                // Guess.
-                find_interval: Duration::from_secs(5),
-                // Handshake with three retransmissions. Guess.
-                dial_timeout: Duration::from_secs(5),
-                // Guess; with doubling a dead peer is dialed about ten times a day.
-                dial_backoff: Duration::from_secs(15),
-                neighbors_soft: crate::limits::NEIGHBORS_SOFT,
-                neighbors_hard: crate::limits::NEIGHBORS_HARD,
-            },
-            news: NewsConfig {
-                // A full copy is known to the tracker within about 1 s. Design.
-                announce_delay: Duration::from_millis(800),
-                // 1 MiB, a quarter of a track. Guess.
-                partial_units: 4,
-                // Guess; keeps control traffic far below 1 %.
-                have_interval: Duration::from_secs(1),
-            },
+            start: StartConfig::antiphon(),
+            ladder: LadderConfig::antiphon(),
+            ahead: AheadConfig::antiphon(),
+            search: SearchConfig::antiphon(),
+            news: NewsConfig::antiphon(),
             budget: Budget {
                 // 10 % of a 100 Mbit/s uplink, until the driver knows better.
                 upload: BitRate(10_000_000),
@@ -242,6 +173,105 @@ impl NodeConfig {
         config.ahead.peers_min = Duration::from_secs(3_600);
         config.ahead.whole_after = Duration::ZERO;
         config
+    }
+}
+
+impl StartConfig {
+    const fn antiphon() -> Self {
+        Self {
+            // 64 KiB are 3.3 s at 160 kbit/s: design, 1-3 s head, in whole chunks.
+            head_chunks: 4,
+            // One driver turn; the resolution of common timers. Guess.
+            holders_grace: Duration::from_millis(1),
+            // Dials in a LAN take 2-5 ms; half of the 30 ms start budget. Guess.
+            peer_head_wait: Duration::from_millis(15),
+            // Below what people notice at a start. Guess.
+            peer_favor: Duration::from_millis(30),
+            // Same city. Guess.
+            near_rtt: Duration::from_millis(20),
+            // Above timer and scheduling noise of loaded machines. Guess.
+            hedge_min: Duration::from_millis(30),
+            // Reliability reference, stall bound.
+            hedge_max: Duration::from_millis(250),
+            // A dial through hole punching takes about 1 s. Guess.
+            dial_patience: Duration::from_millis(1_500),
+        }
+    }
+}
+
+impl LadderConfig {
+    const fn antiphon() -> Self {
+        Self {
+            // Reliability reference, section 4: 30, 10, 5 and 1 s, 250 ms.
+            background: Duration::from_secs(30),
+            hedge: Duration::from_secs(10),
+            second: Duration::from_secs(5),
+            race: Duration::from_secs(1),
+            stall_min: Duration::from_millis(250),
+            // Long enough for a congested uplink to recover. Guess.
+            silence_max: Duration::from_secs(8),
+            // The published design kept 2 s outstanding a peer.
+            span_time: Duration::from_millis(1_500),
+        }
+    }
+}
+
+impl AheadConfig {
+    const fn antiphon() -> Self {
+        Self {
+            // The published design throttled server data at 15 s.
+            origin_min: Duration::from_secs(15),
+            // Twice that for listeners that stay. Guess.
+            origin_max: Duration::from_secs(30),
+            // Half of all skips come in the first 30 s. Guess from published skip rates.
+            peers_min: Duration::from_secs(30),
+            // Who listened 45 s mostly hears the rest. Guess.
+            whole_after: Duration::from_secs(45),
+            // Between the 10 and 30 s of the published design.
+            prefetch_from: Duration::from_secs(20),
+            // The published design: server prefetch when 10 s remain.
+            origin_head_below: Duration::from_secs(10),
+            // More probable than not. Guess.
+            rest_chance_permille: 500,
+            // Fills a seed of 1,000 tracks in an hour. Guess.
+            pin_origin_rate: BitRate(40_000_000),
+        }
+    }
+}
+
+impl SearchConfig {
+    const fn antiphon() -> Self {
+        Self {
+            // Six candidates make 70 % reachability good enough; four connected. Reference.
+            holders_wanted: 4,
+            // Two slow round trips. Guess.
+            lookup_patience: Duration::from_millis(500),
+            // Guess.
+            lookup_min: Duration::from_secs(5),
+            // Guess.
+            lookup_max: Duration::from_secs(120),
+            // Guess.
+            find_interval: Duration::from_secs(5),
+            // Handshake with three retransmissions. Guess.
+            dial_timeout: Duration::from_secs(5),
+            // Guess; with doubling a dead peer is dialed about ten times a day.
+            dial_backoff: Duration::from_secs(15),
+            neighbors_soft: crate::limits::NEIGHBORS_SOFT,
+            neighbors_hard: crate::limits::NEIGHBORS_HARD,
+        }
+    }
+}
+
+impl NewsConfig {
+    const fn antiphon() -> Self {
+        Self {
+            // A full copy is known to the tracker within about 1 s. Design.
+            announce_delay: Duration::from_millis(800),
+            // 1 MiB, a quarter of a track. Guess.
+            partial_units: 4,
+            // Guess; keeps control traffic far below 1 %.
+            have_interval: Duration::from_secs(1),
+        }
     }
 }
 

@@ -468,3 +468,50 @@ fn unit_map(held: &ChunkSet) -> Vec<u8> {
     }
     map
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const R: RenditionKey = RenditionKey(1);
+
+    fn spec(chunks: u64) -> RenditionSpec {
+        let size = ByteCount((chunks - 1) * antiphon_protocol::CHUNK_BYTES + 1);
+        let geometry = Geometry::new(size).expect("legal");
+        let bit_rate = BitRate(160_000);
+        RenditionSpec { geometry, bit_rate }
+    }
+
+    #[test]
+    fn completing_and_losing_keeps_size_rate_and_account() {
+        let mut holdings = Holdings::default();
+        holdings.introduce(Instant::START, R, spec(40));
+        assert!(!holdings.add(R, 0, 39).completed);
+        assert_eq!(holdings.extent(R), Extent::Partial(vec![0b11]));
+        let last = holdings.add(R, 38, 40);
+        assert_eq!((last.new, last.known, last.completed), (1, 16_384, true));
+        assert_eq!(holdings.spec(R), Some(spec(40)));
+        let span = Span::new(ChunkIndex(0), 1).expect("legal");
+        assert!(holdings.has_span(R, span) && holdings.lose(R, span));
+        assert!(!holdings.has_span(R, span));
+        assert_eq!(holdings.units(R), 2, "the short last unit counts");
+        assert_eq!(holdings.bytes(), 38 * 16_384 + 1);
+        holdings.check().expect("sound");
+        holdings.remove(R);
+        assert_eq!((holdings.bytes(), holdings.len()), (0, 0));
+    }
+
+    #[test]
+    fn only_unused_introductions_are_forgotten() {
+        let mut holdings = Holdings::default();
+        for key in 0..INTRODUCED_MAX as u32 + 20 {
+            let now = Instant::START + Duration::from_secs(u64::from(key) * 10);
+            holdings.introduce(now, RenditionKey(key), spec(4));
+        }
+        holdings.add(RenditionKey(0), 0, 1);
+        holdings.forget_introduced(|key| key == RenditionKey(1));
+        assert!(holdings.spec(RenditionKey(0)).is_some() && holdings.spec(R).is_some());
+        assert!(holdings.spec(RenditionKey(2)).is_none());
+        assert_eq!(holdings.len(), INTRODUCED_MAX + 1);
+    }
+}
