@@ -119,7 +119,7 @@ fn load<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Sessio
     if bytes.len() > FILE_BYTES_MAX {
         return Err(damaged());
     }
-    serde_json::from_slice(&bytes)
+    postcard::from_bytes(&bytes)
         .map(Some)
         .map_err(|_| damaged())
 }
@@ -129,7 +129,7 @@ fn store(path: &Path, value: &impl Serialize) -> Result<(), SessionError> {
         path: path.to_owned(),
         source,
     };
-    let bytes = serde_json::to_vec(value).map_err(|error| failed(error.into()))?;
+    let bytes = postcard::to_stdvec(value).map_err(|error| failed(std::io::Error::other(error)))?;
     write_private(path, &Zeroizing::new(bytes)).map_err(failed)
 }
 
@@ -160,4 +160,51 @@ pub enum SessionError {
         /// Which.
         path: PathBuf,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use antiphon_protocol::signed::Signed;
+    use antiphon_protocol::ticket::{Capability, RegionClass, Ticket};
+    use antiphon_protocol::tracker::Passes;
+    use antiphon_protocol::{AccountId, Millis, NodeId, UnixSeconds};
+
+    use super::*;
+
+    #[test]
+    fn what_the_tracker_told_is_the_same_after_a_restart() {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        let expires = UnixSeconds(1);
+        let ticket = Ticket {
+            node: NodeId([1; 32]),
+            region: RegionClass(0),
+            expires,
+        };
+        let attached = Attached {
+            account: AccountId(3),
+            tracker_key: [1; 32],
+            catalog_key: [2; 32],
+            origins: Vec::new(),
+            passes: Passes {
+                ticket: Signed::sign(&ticket, &key),
+                capability: Signed::sign(&Capability { nonce: 5, expires }, &key),
+                renew_after: Millis(9),
+            },
+            observed: SocketAddr::from(([127, 0, 0, 1], 4)),
+            now: UnixSeconds(6),
+        };
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        store_network(folder.path(), &attached).expect("written");
+        assert_eq!(load_network(folder.path()).expect("read"), Some(attached));
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        std::fs::write(folder.path().join(SESSION_FILE), [0xff; 5]).expect("written");
+        let error = Session::load(folder.path()).expect_err("damaged");
+        assert!(error.to_string().contains(SESSION_FILE), "{error}");
+    }
 }

@@ -295,7 +295,7 @@ impl Driver {
 
     fn kept_license(&mut self, track: TrackId) -> Option<Playable> {
         let bytes = self.store.state_get(&license_key(track)).ok()??;
-        let kept: KeptLicense = serde_json::from_slice(&bytes).ok()?;
+        let kept: KeptLicense = postcard::from_bytes(&bytes).ok()?;
         let now = (Instant::now(), unix_now());
         let device = &self.identity.device;
         match self
@@ -313,7 +313,7 @@ impl Driver {
     fn keep_license(&self, track: TrackId, kept: KeptLicense) {
         let store = self.store.clone();
         tokio::task::spawn_blocking(move || {
-            let bytes = serde_json::to_vec(&kept).unwrap_or_default();
+            let bytes = postcard::to_stdvec(&kept).unwrap_or_default();
             if let Err(error) = store.state_put(&license_key(track), &bytes) {
                 tracing::warn!(%track, %error, "a license is not kept for the next start");
             }
