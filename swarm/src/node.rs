@@ -91,6 +91,8 @@ pub struct NodeCore {
     pub(crate) origin_lacks: Vec<(RenditionKey, Instant)>,
     pub(crate) uploads: Uploads,
     pub(crate) announcer: Announcer,
+    /// Round trip to the tracker; the longest there is while it is unreachable.
+    pub(crate) tracker_rtt: Duration,
     pub(crate) budget: Budget,
     /// The store takes nothing more.
     pub(crate) disk_full: bool,
@@ -129,6 +131,7 @@ impl NodeCore {
             origin_lacks: Vec::new(),
             uploads,
             announcer: Announcer::default(),
+            tracker_rtt: Duration::MAX,
             budget,
             disk_full: false,
             shut_down: false,

@@ -146,7 +146,7 @@ impl Driver {
         }
     }
 
-    fn evict(&mut self, rendition: RenditionKey) {
+    fn evict(&self, rendition: RenditionKey) {
         let Some(content) = self.directory.content(rendition) else {
             return;
         };

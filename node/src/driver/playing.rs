@@ -535,7 +535,7 @@ impl Driver {
         let Some(stage) = self.stage.as_mut() else {
             return;
         };
-        if !stage.current.as_ref().is_some_and(|play| play.play == id) {
+        if stage.current.as_ref().is_none_or(|play| play.play != id) {
             return;
         }
         let following = stage.next.as_ref().is_some_and(|next| next.ready.is_some());

@@ -30,12 +30,7 @@ impl Driver {
             stalls,
             corrupt_chunks: self.corrupt_chunks,
             corrupt_played: self.corrupt_played.load(Ordering::Relaxed),
-            held: self
-                .log
-                .ledger()
-                .iter()
-                .filter(|e| e.complete_unix_us.is_some())
-                .count() as u32,
+            held: self.log.complete_count(),
             cache_bytes: self.store.bytes_on_disk().0,
             notices: self.notices.iter().cloned().collect(),
         }

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use antiphon_protocol::peer::Extent;
+use antiphon_protocol::limits::ADDRESSES_PER_NODE_MAX;
+use antiphon_protocol::peer::{Extent, PeerContact};
+use antiphon_protocol::ticket::RegionClass;
 use antiphon_protocol::tracker::{
     AnnounceEntry, Attached, Holder, OpenedTrack, Passes, TrackerReply, TrackerRequest,
 };
@@ -76,13 +78,41 @@ impl Driver {
 
     fn on_attached(&mut self, attached: &Attached) {
         self.tracker_connected = true;
+        self.name_ourselves(attached.observed.ip());
         self.origin.set_origins(attached.origins.clone());
         self.use_passes(&attached.passes);
         self.origin.warm();
         if let Err(error) = store_network(&self.data_folder, attached) {
             tracing::warn!(%error, "cannot remember the network for the next start");
         }
+        self.tell_tracker_rtt();
         self.feed(Input::Tracker(TrackerEvent::Reachable));
+    }
+
+    /// What peers that search are told of this node: its ports at the address the tracker sees.
+    fn name_ourselves(&mut self, observed: std::net::IpAddr) {
+        let addresses = self.peers.listen_addresses().iter().map(|address| {
+            let ip = if address.ip().is_unspecified() {
+                observed
+            } else {
+                address.ip()
+            };
+            std::net::SocketAddr::new(ip, address.port())
+        });
+        let addresses = addresses.take(ADDRESSES_PER_NODE_MAX).collect();
+        let (node, region) = (self.identity.node, RegionClass::default());
+        self.directory.set_ourselves(PeerContact {
+            node,
+            region,
+            addresses,
+        });
+    }
+
+    fn tell_tracker_rtt(&mut self) {
+        if let Some(client) = self.tracker.client() {
+            let rtt = crate::clock::core_duration(client.rtt());
+            self.feed(Input::Tracker(TrackerEvent::Rtt(rtt)));
+        }
     }
 
     pub(super) fn use_passes(&mut self, passes: &Passes) {
@@ -92,7 +122,7 @@ impl Driver {
         self.renew_at = Some(Instant::now() + after.max(Duration::from_secs(1)));
     }
 
-    pub(super) fn renew_passes(&mut self) {
+    pub(super) fn renew_passes(&self) {
         self.ask(TrackerRequest::Renew, |result| {
             Done::Passes(result.and_then(|reply| match reply {
                 TrackerReply::Passes(passes) => Ok(passes),
@@ -101,7 +131,7 @@ impl Driver {
         });
     }
 
-    pub(super) fn open_track(&mut self, track: TrackId, purpose: Purpose) {
+    pub(super) fn open_track(&self, track: TrackId, purpose: Purpose) {
         let request = TrackerRequest::Open {
             track,
             rung: self.rung,
@@ -119,7 +149,7 @@ impl Driver {
         });
     }
 
-    pub(super) fn look_up(&mut self, rendition: RenditionKey, limit: u8) {
+    pub(super) fn look_up(&self, rendition: RenditionKey, limit: u8) {
         let Some(content) = self.directory.content(rendition) else {
             return;
         };
@@ -133,7 +163,7 @@ impl Driver {
         });
     }
 
-    pub(super) fn announce(&mut self, entries: Vec<(RenditionKey, Extent)>) {
+    pub(super) fn announce(&self, entries: Vec<(RenditionKey, Extent)>) {
         let known = entries.into_iter().filter_map(|(rendition, extent)| {
             let content = self.directory.content(rendition)?;
             Some((rendition, AnnounceEntry { content, extent }))
@@ -221,6 +251,7 @@ impl Driver {
         purpose: Purpose,
         result: Result<Box<OpenedTrack>, RequestError>,
     ) {
+        self.tell_tracker_rtt();
         let accepted = match result {
             Ok(opened) => self.accept(track, *opened),
             Err(error) => {

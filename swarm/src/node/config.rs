@@ -35,6 +35,10 @@ pub struct StartConfig {
     /// How long a play without any known holder waits before it asks the origin. Drivers tell a
     /// track's holders in the same turn as the play, in either order.
     pub holders_grace: Duration,
+    /// The same, while the tracker is within `near_tracker_rtt`.
+    pub near_tracker_grace: Duration,
+    /// A tracker within this round trip answers before a listener would notice the wait.
+    pub near_tracker_rtt: Duration,
     /// How long the head waits for a dial to a known holder. A longer wait spares the origin,
     /// a shorter one starts sooner where the dial fails.
     pub peer_head_wait: Duration,
@@ -151,6 +155,7 @@ impl NodeConfig {
         let mut config = Self::antiphon();
         config.peers = false;
         config.start.holders_grace = Duration::ZERO;
+        config.start.near_tracker_grace = Duration::ZERO;
         config.start.peer_head_wait = Duration::ZERO;
         config.budget.uploads = false;
         config
@@ -164,6 +169,7 @@ impl NodeConfig {
         // 15 s at 160 kbit/s.
         config.start.head_chunks = 18;
         config.start.holders_grace = Duration::ZERO;
+        config.start.near_tracker_grace = Duration::ZERO;
         config.start.peer_head_wait = Duration::ZERO;
         // No peer is near enough for a head.
         config.start.near_rtt = Duration::ZERO;
@@ -183,6 +189,10 @@ impl StartConfig {
             head_chunks: 4,
             // One driver turn; the resolution of common timers. Guess.
             holders_grace: Duration::from_millis(1),
+            // Opening a track takes a near tracker about a millisecond, and ten on a busy
+            // machine (measured with eight listeners on two cores).
+            near_tracker_grace: Duration::from_millis(12),
+            near_tracker_rtt: Duration::from_millis(5),
             // Dials in a LAN take 2-5 ms; half of the 30 ms start budget. Guess.
             peer_head_wait: Duration::from_millis(15),
             // Below what people notice at a start. Guess.

@@ -268,6 +268,8 @@ pub enum TrackerEvent {
     Unreachable,
     /// The connection is up (again): announce everything.
     Reachable,
+    /// A measurement of the round trip to the tracker.
+    Rtt(Duration),
     /// Answer to [`crate::Output::Announce`].
     Announced {
         /// When to say it again.

@@ -293,7 +293,7 @@ impl NodeCore {
             } else if self.dial_pending(now, play.rendition) {
                 start.peer_head_wait
             } else if self.availability.of(play.rendition).is_empty() {
-                start.holders_grace
+                self.holders_grace(play)
             } else {
                 Duration::ZERO
             };
@@ -333,6 +333,19 @@ impl NodeCore {
         }
         let waited = !play.started && now >= patience_ends && need <= ladder.second;
         need <= bound || waited
+    }
+
+    /// How long a play without a known holder waits to be told of one. A near tracker answers
+    /// before anybody notices the wait; a far one must not hold the head up.
+    pub(crate) fn holders_grace(&self, play: &Playback) -> Duration {
+        let start = &self.config.start;
+        if play.holders_told {
+            Duration::ZERO
+        } else if self.tracker_rtt <= start.near_tracker_rtt {
+            start.near_tracker_grace
+        } else {
+            start.holders_grace
+        }
     }
 
     /// How far ahead the origin carries a play that has no holders.

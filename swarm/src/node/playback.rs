@@ -24,6 +24,8 @@ pub(crate) struct Playback {
     pub(crate) started: bool,
     /// Whether 5 s were buffered since: from then on the full ladder holds.
     pub(crate) settled: bool,
+    /// Whether the tracker named the rendition's holders since, be it none.
+    pub(crate) holders_told: bool,
     /// Whether [`crate::node::output::Event::Starved`] was said.
     pub(crate) starved: bool,
     /// Since when the next chunk needed is missing without any progress.
@@ -50,6 +52,7 @@ impl Playback {
             began: now,
             started: false,
             settled: false,
+            holders_told: false,
             starved: false,
             dry_since: None,
             heard: Duration::ZERO,

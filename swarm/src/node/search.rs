@@ -34,7 +34,9 @@ impl NodeCore {
             TrackerEvent::Holders { rendition, holders } => {
                 self.holders_named(now, rendition, holders);
             }
+            TrackerEvent::Rtt(rtt) => self.tracker_rtt = rtt,
             TrackerEvent::Unreachable => {
+                self.tracker_rtt = Duration::MAX;
                 self.announcer.unreachable();
                 for search in &mut self.searches {
                     search.fruitless = true;
@@ -66,6 +68,13 @@ impl NodeCore {
     ) {
         if self.holdings.partial(rendition).is_none() || !self.config.peers {
             return;
+        }
+        if let Some(play) = self
+            .playback
+            .as_mut()
+            .filter(|play| play.rendition == rendition)
+        {
+            play.holders_told = true;
         }
         if !self.wants(rendition) {
             self.park(rendition);
@@ -163,7 +172,7 @@ impl NodeCore {
         };
         if let Some(play) = &self.playback {
             // Holders usually come with the play; asking for them again would cost a request.
-            let grace = play.began + self.config.start.holders_grace;
+            let grace = play.began + self.holders_grace(play);
             if now >= grace || !self.availability.of(play.rendition).is_empty() {
                 add(play.rendition);
             }
