@@ -85,4 +85,16 @@ impl<'de> Visitor<'de> for Bytes {
         }
         Ok(bytes.to_vec())
     }
+
+    /// Formats for people, such as JSON, have no bytes and write a list of numbers.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {
+        let mut bytes = Vec::new();
+        while let Some(byte) = seq.next_element()? {
+            if bytes.len() == self.max {
+                return Err(A::Error::invalid_length(self.max + 1, &self));
+            }
+            bytes.push(byte);
+        }
+        Ok(bytes)
+    }
 }
