@@ -26,6 +26,8 @@ build_packages() {
   missing=()
   command -v cc >/dev/null 2>&1 || missing+=(gcc libc6-dev)
   command -v pkg-config >/dev/null 2>&1 || missing+=(pkg-config)
+  # libp2p's TLS provider may build with it.
+  command -v cmake >/dev/null 2>&1 || missing+=(cmake)
   # The sound card: cpal links ALSA.
   pkg-config --exists alsa 2>/dev/null || missing+=(libasound2-dev)
   [ "${#missing[@]}" = 0 ] || install_packages "${missing[@]}"
