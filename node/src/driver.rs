@@ -6,10 +6,13 @@
 //! out and comes back as another thing to wait for. No decision of the swarm is made here.
 
 mod commands;
+mod controls;
 mod effects;
 mod network;
+mod player_events;
 mod playing;
 mod queries;
+mod stage;
 mod start;
 mod tracker_link;
 
@@ -36,7 +39,7 @@ use crate::tracker_client::{LinkEvent, TrackerLink};
 
 pub use start::StartError;
 
-use playing::Stage;
+use stage::Stage;
 
 /// Results of spawned work that may wait; spawned tasks wait when it is full.
 const DONE_MAX: usize = 256;

@@ -1,183 +1,28 @@
-//! The player and the core, kept in step: what is on stage, what comes next, and what each event
-//! of the player means.
+//! The player and the core, kept in step: how a play comes on stage and how the next follows.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use antiphon_player::{
-    Event, Events, Player, PlayerConfig, SinkSpec, Track, TrackSpec, Volume, millibel_to_linear,
-};
+use antiphon_player::{Track, TrackSpec, millibel_to_linear};
 use antiphon_protocol::manifest::Rendition;
-use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry, MediaTime, TrackId};
+use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry, TrackId};
 use antiphon_swarm::node::input::{Command, Expected, RenditionSpec};
 use antiphon_swarm::{Input, PlayId, RenditionKey};
-use tokio::sync::Notify;
 
+use super::stage::{OnStage, Ready};
 use super::{ChunkRead, Driver, Wish};
 use crate::clock::unix_micros;
-use crate::command::{CommandError, Control};
 use crate::licenses::Playable;
 use crate::play_log::Beginning;
 use crate::play_queue::Queued;
 use crate::play_source::PlaySource;
-use crate::reader::{ReaderControl, ReaderEvent, TrackReader};
+use crate::reader::{ReaderEvent, TrackReader};
 
 /// How sure the node is that the next entry of its queue will be heard: 61 % of plays follow in
 /// order, and a queue is a stronger sign than the order of an album. Guess.
 const NEXT_CHANCE_PERMILLE: u16 = 800;
 
-/// The player and what it plays.
-pub(super) struct Stage {
-    player: Player,
-    events: Events,
-    pub(super) current: Option<OnStage>,
-    next: Option<OnStage>,
-    plays: u64,
-    paused: bool,
-}
-
-/// A play, from the wish to its end.
-pub(super) struct OnStage {
-    pub(super) play: PlayId,
-    pub(super) wish: Wish,
-    pub(super) ready: Option<Ready>,
-    /// The rendition the core was told to play before the license was there.
-    early: Option<RenditionKey>,
-    pub(super) sounded: bool,
-    /// Where the reader is.
-    pub(super) chunk: ChunkIndex,
-}
-
-/// What a play has once its license is there.
-pub(super) struct Ready {
-    pub(super) playable: Playable,
-    pub(super) rendition: RenditionKey,
-    pub(super) geometry: Geometry,
-    control: ReaderControl,
-    /// What was in the store before; none after the log took it.
-    held: Option<ChunkSet>,
-}
-
-impl Stage {
-    pub(super) fn open(sink: &SinkSpec, wake: Arc<Notify>) -> Result<Self, CommandError> {
-        let failed = |error: &dyn std::fmt::Display| CommandError::Player(error.to_string());
-        let config = PlayerConfig {
-            on_event: Some(Arc::new(move || wake.notify_one())),
-            ..PlayerConfig::default()
-        };
-        let sink = sink.open().map_err(|error| failed(&error))?;
-        let (player, events) = Player::new(config, sink).map_err(|error| failed(&error))?;
-        Ok(Self {
-            player,
-            events,
-            current: None,
-            next: None,
-            plays: 0,
-            paused: false,
-        })
-    }
-
-    /// Completes what the sink writes.
-    pub(super) async fn end(self) {
-        for play in [&self.current, &self.next].into_iter().flatten() {
-            play.abort();
-        }
-        let ended = tokio::task::spawn_blocking(move || self.player.shutdown()).await;
-        if let Ok(Err(error)) = ended {
-            tracing::warn!(%error, "the player did not end well");
-        }
-    }
-
-    pub(super) fn status(&self) -> antiphon_player::Status {
-        self.player.status()
-    }
-
-    fn new_play(&mut self, wish: Wish) -> OnStage {
-        self.plays += 1;
-        OnStage {
-            play: PlayId(self.plays),
-            wish,
-            ready: None,
-            early: None,
-            sounded: false,
-            chunk: ChunkIndex(0),
-        }
-    }
-}
-
-impl OnStage {
-    fn abort(&self) {
-        if let Some(ready) = &self.ready {
-            ready.control.abort();
-        }
-    }
-}
-
-/// A command of a person to the player.
 impl Driver {
-    pub(super) fn control(
-        &mut self,
-        control: Control,
-        commanded: Instant,
-    ) -> Result<(), CommandError> {
-        let stage = self.stage.as_mut().ok_or(CommandError::NoPlayer)?;
-        let told = match control {
-            Control::Pause => stage.player.pause(),
-            Control::Resume => stage.player.resume(),
-            Control::Volume(level) => stage.player.set_volume(Volume::from_linear(level)),
-            Control::Seek(to) => return self.seek(to),
-            Control::Next => {
-                if !self.queue.advance() {
-                    self.stop();
-                    return Ok(());
-                }
-                self.play_current(true, commanded);
-                return Ok(());
-            }
-            Control::Previous => {
-                self.queue.back();
-                self.play_current(true, commanded);
-                return Ok(());
-            }
-            Control::Stop => {
-                self.stop();
-                return Ok(());
-            }
-        };
-        told.map_err(|error| CommandError::Player(error.to_string()))
-    }
-
-    fn seek(&mut self, to: Duration) -> Result<(), CommandError> {
-        let stage = self.stage.as_mut().ok_or(CommandError::NoPlayer)?;
-        let current = stage.current.as_mut().ok_or(CommandError::NothingPlaying)?;
-        let ready = current.ready.as_ref().ok_or(CommandError::NothingPlaying)?;
-        let micros = u64::try_from(to.as_micros()).unwrap_or(u64::MAX);
-        let byte = ready.playable.rendition().byte_of(MediaTime(micros));
-        let chunk = ChunkIndex::of_byte(byte);
-        current.chunk = chunk;
-        let told = stage.player.seek(to);
-        self.feed(Input::Command(Command::Seek { to: chunk }));
-        told.map_err(|error| CommandError::Player(error.to_string()))
-    }
-
-    /// Ends the play; the queue stays.
-    pub(super) fn stop(&mut self) {
-        let Some(stage) = self.stage.as_mut() else {
-            return;
-        };
-        // The player's own answer to a stop it cannot take is the same silence.
-        let _ = stage.player.stop();
-        for play in [stage.current.take(), stage.next.take()]
-            .into_iter()
-            .flatten()
-        {
-            play.abort();
-        }
-        self.core_plays = None;
-        self.feed(Input::Command(Command::Stop));
-        self.feed(Input::Command(Command::Expect { next: Vec::new() }));
-    }
-
     /// Plays the queue's current entry from its start.
     pub(super) fn play_current(&mut self, commanded: bool, began: Instant) {
         let Some(entry) = self.queue.current().cloned() else {
@@ -232,7 +77,7 @@ impl Driver {
         self.core_play(play, rendition, ChunkIndex(0));
     }
 
-    fn core_play(&mut self, play: PlayId, rendition: RenditionKey, from: ChunkIndex) {
+    pub(super) fn core_play(&mut self, play: PlayId, rendition: RenditionKey, from: ChunkIndex) {
         self.core_plays = Some(play);
         self.feed(Input::Command(Command::Play {
             play,
@@ -408,7 +253,7 @@ impl Driver {
         self.log.failed(id, why);
     }
 
-    fn begin_log(&mut self, id: PlayId) {
+    pub(super) fn begin_log(&mut self, id: PlayId) {
         let Some(play) = self.on_stage(id) else {
             return;
         };
@@ -431,147 +276,6 @@ impl Driver {
             began_unix_us: unix_micros().saturating_sub(passed),
             commanded: wish.commanded,
         });
-    }
-
-    pub(super) fn on_read(&mut self, read: ChunkRead) {
-        let ChunkRead { play: id, chunk } = read;
-        let is_current = self.is_current(id);
-        let Some(play) = self.on_stage(id) else {
-            return;
-        };
-        play.chunk = chunk;
-        if !is_current {
-            // The player decodes the next track ahead. Its bytes are as urgent as any now, once
-            // the current track needs none any more.
-            self.begin_log(id);
-            if self.current_is_complete() {
-                self.tell_core_to_play(id);
-            }
-        }
-        self.log.read(id, chunk);
-        if self.core_plays == Some(id) {
-            let playing = self.stage.as_ref().is_some_and(|stage| !stage.paused);
-            self.feed(Input::Command(Command::Playhead { chunk, playing }));
-        }
-    }
-
-    fn current_is_complete(&self) -> bool {
-        let current = self.stage.as_ref().and_then(|stage| stage.current.as_ref());
-        let ready = current.and_then(|play| play.ready.as_ref());
-        ready.is_none_or(|ready| {
-            self.store
-                .held(ready.playable.content)
-                .is_some_and(|held| held.is_full())
-        })
-    }
-
-    fn tell_core_to_play(&mut self, id: PlayId) {
-        if self.core_plays == Some(id) {
-            return;
-        }
-        let Some(play) = self.on_stage(id) else {
-            return;
-        };
-        let from = play.chunk;
-        let Some(rendition) = play.ready.as_ref().map(|ready| ready.rendition) else {
-            return;
-        };
-        self.core_play(id, rendition, from);
-    }
-
-    pub(super) fn on_player(&mut self) {
-        while let Some(event) = self
-            .stage
-            .as_ref()
-            .and_then(|stage| stage.events.try_recv())
-        {
-            self.on_player_event(event);
-        }
-    }
-
-    fn on_player_event(&mut self, event: Event) {
-        match event {
-            Event::Started { id, first_sample } => self.on_started(PlayId(id.0), first_sample),
-            Event::Stalled { id, .. } => {
-                tracing::info!(play = id.0, "the sink has no samples");
-                self.log.stalled(PlayId(id.0));
-            }
-            Event::Resumed { id, stalled_for } => self.log.resumed(PlayId(id.0), stalled_for),
-            Event::Paused { .. } => self.set_paused(true),
-            Event::Unpaused { .. } => self.set_paused(false),
-            Event::TrackEnded { id, .. } => self.on_ended(PlayId(id.0)),
-            Event::Failed { id, reason, .. } => {
-                let id = PlayId(id.0);
-                if self.is_current(id) {
-                    self.give_up(id, &reason.to_string());
-                }
-            }
-            Event::SinkLost { reason } => self.notice(format!("the sound output ended: {reason}")),
-            _ => {}
-        }
-    }
-
-    fn on_started(&mut self, id: PlayId, first_sample: Instant) {
-        let Some(stage) = self.stage.as_mut() else {
-            return;
-        };
-        if stage.next.as_ref().is_some_and(|next| next.play == id) {
-            // In order, without a command: the former track's last sample and this one's first
-            // are neighbors.
-            stage.current = stage.next.take();
-            self.queue.advance();
-            self.begin_log(id);
-            self.log.began_at(id, first_sample);
-            self.tell_core_to_play(id);
-        }
-        if let Some(play) = self.on_stage(id) {
-            play.sounded = true;
-        }
-        self.log.started(id, first_sample);
-        self.prepare_next();
-    }
-
-    fn on_ended(&mut self, id: PlayId) {
-        let Some(stage) = self.stage.as_mut() else {
-            return;
-        };
-        if stage.current.as_ref().is_none_or(|play| play.play != id) {
-            return;
-        }
-        let following = stage.next.as_ref().is_some_and(|next| next.ready.is_some());
-        if following {
-            // The player goes on by itself and says so with `Started`.
-            return;
-        }
-        if self.queue.advance() {
-            self.play_current(false, Instant::now());
-        } else {
-            self.stop();
-        }
-    }
-
-    fn set_paused(&mut self, paused: bool) {
-        let Some(stage) = self.stage.as_mut() else {
-            return;
-        };
-        stage.paused = paused;
-        let Some(chunk) = stage.current.as_ref().map(|play| play.chunk) else {
-            return;
-        };
-        self.feed(Input::Command(Command::Playhead {
-            chunk,
-            playing: !paused,
-        }));
-    }
-
-    /// No source can deliver. A play that never sounded is left; one that did waits.
-    pub(super) fn on_starved(&mut self, id: PlayId) {
-        let sounded = self.on_stage(id).is_none_or(|play| play.sounded);
-        if sounded {
-            self.notice("no source can deliver this track now; waiting".to_owned());
-        } else {
-            self.give_up(id, "not available now");
-        }
     }
 
     pub(super) fn is_current(&self, id: PlayId) -> bool {

@@ -6,7 +6,7 @@ use antiphon_player::PlayState;
 use antiphon_protocol::{ByteCount, ChunkIndex};
 
 use super::Driver;
-use super::playing::{OnStage, Stage};
+use super::stage::{OnStage, Stage};
 use crate::status::{Playing, Status};
 
 impl Driver {

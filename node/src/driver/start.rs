@@ -17,10 +17,11 @@ use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 
-use super::playing::Stage;
-use super::{DONE_MAX, Driver, READS_MAX, Sources};
+use super::stage::Stage;
+use super::{DONE_MAX, Driver, OriginEvent, PeerEvent, PeerHandle, READS_MAX, Sources};
 use crate::api::{self, TOKEN_FILE};
 use crate::clock::{Clock, core_duration, unix_now};
+use crate::command::NodeCommand;
 use crate::config::NodeConfig;
 use crate::identity::{Identity, IdentityError, secret_file};
 use crate::licenses::{Licenses, TrustedKeys};
@@ -61,69 +62,32 @@ impl Node {
         let listen = reserve(&config.listen)?;
         let (tracker, link, attached) = attach(&config, &session, &identity, &listen).await?;
         let trusted = trusted(&attached)?;
-        let sink: Arc<dyn ChunkSink> = Arc::new(store.clone());
-        let source: Arc<dyn SpanSource> = Arc::new(store.clone());
-        let transport = PeerTransportConfig {
-            identity: *identity.transport,
-            listen,
-            tracker_key: trusted.tracker,
-            limits: PeerLimits {
-                spans_in_flight: SPANS_PER_NEIGHBOR,
-                uploads: config.uploads,
-            },
-            now: Arc::new(unix_now),
-        };
         let (peers, peer_events) =
-            PeerTransport::start(transport, Arc::clone(&sink), source).await?;
+            start_peers(&config, (&identity, &store), listen, &trusted).await?;
         let rtt_file = config.data_folder.join("origin-rtt");
+        let sink = Arc::new(store.clone());
         let (origin, origin_events) =
             OriginClient::new(attached.origins.clone(), sink, Some(rtt_file))
                 .map_err(StartError::Socket)?;
-        let (reads, reads_out) = mpsc::channel(READS_MAX);
-        let (done, done_out) = mpsc::channel(DONE_MAX);
-        let (commands, commands_out) = mpsc::channel(COMMANDS_MAX);
-        let sources = Sources {
-            commands: commands_out,
+        let parts = Parts {
+            config: &config,
+            identity,
+            store,
+            stage,
+            tracker,
+            peers,
+            origin,
+            trusted,
+        };
+        let listening = parts.peers.listen_addresses().to_vec();
+        let id = parts.identity.node;
+        let events = Events {
             peers: peer_events,
             origin: origin_events,
             link,
-            store: store.notices().ok_or(StartError::Store)?,
-            reads: reads_out,
-            done: done_out,
-            player: wake,
+            wake,
         };
-        let listening = peers.listen_addresses().to_vec();
-        let id = identity.node;
-        let mut driver = Driver {
-            clock: Clock::start(),
-            core: NodeCore::new(core_config(&config), rand::random()),
-            directory: Directory::default(),
-            store,
-            peers,
-            origin,
-            tracker,
-            identity,
-            trusted,
-            licenses: Licenses::default(),
-            stage,
-            queue: PlayQueue::default(),
-            log: PlayLog::default(),
-            reads,
-            done,
-            rung: config.rung,
-            data_folder: config.data_folder.clone(),
-            tracker_connected: false,
-            core_plays: None,
-            summaries: BTreeMap::new(),
-            tracks: BTreeMap::new(),
-            uploads: BTreeMap::new(),
-            renew_at: None,
-            corrupt_chunks: 0,
-            corrupt_played: Arc::default(),
-            uploaded: ByteCount::ZERO,
-            notices: VecDeque::new(),
-            ending: false,
-        };
+        let (mut driver, sources, commands) = assemble(parts, events)?;
         driver.restore(held);
         // Passes of an earlier run may still be good when the tracker does not answer.
         driver.use_passes(&attached.passes);
@@ -147,6 +111,107 @@ impl Node {
             task,
         })
     }
+}
+
+async fn start_peers(
+    config: &NodeConfig,
+    (identity, store): (&Identity, &ChunkStore),
+    listen: Vec<SocketAddr>,
+    trusted: &TrustedKeys,
+) -> Result<(PeerHandle, mpsc::Receiver<PeerEvent>), StartError> {
+    let sink: Arc<dyn ChunkSink> = Arc::new(store.clone());
+    let source: Arc<dyn SpanSource> = Arc::new(store.clone());
+    let transport = PeerTransportConfig {
+        identity: *identity.transport,
+        listen,
+        tracker_key: trusted.tracker,
+        limits: PeerLimits {
+            spans_in_flight: SPANS_PER_NEIGHBOR,
+            uploads: config.uploads,
+        },
+        now: Arc::new(unix_now),
+    };
+    Ok(PeerTransport::start(transport, sink, source).await?)
+}
+
+/// What a driver is made of.
+struct Parts<'a> {
+    config: &'a NodeConfig,
+    identity: Arc<Identity>,
+    store: ChunkStore,
+    stage: Option<Stage>,
+    tracker: TrackerLink,
+    peers: PeerHandle,
+    origin: OriginClient,
+    trusted: TrustedKeys,
+}
+
+/// Where its parts report.
+struct Events {
+    peers: mpsc::Receiver<PeerEvent>,
+    origin: mpsc::Receiver<OriginEvent>,
+    link: mpsc::Receiver<LinkEvent>,
+    wake: Arc<Notify>,
+}
+
+fn assemble(
+    parts: Parts<'_>,
+    events: Events,
+) -> Result<(Driver, Sources, mpsc::Sender<NodeCommand>), StartError> {
+    let Parts {
+        config,
+        identity,
+        store,
+        stage,
+        tracker,
+        peers,
+        origin,
+        trusted,
+    } = parts;
+    let (reads, reads_out) = mpsc::channel(READS_MAX);
+    let (done, done_out) = mpsc::channel(DONE_MAX);
+    let (commands, commands_out) = mpsc::channel(COMMANDS_MAX);
+    let sources = Sources {
+        commands: commands_out,
+        peers: events.peers,
+        origin: events.origin,
+        link: events.link,
+        store: store.notices().ok_or(StartError::Store)?,
+        reads: reads_out,
+        done: done_out,
+        player: events.wake,
+    };
+    let driver = Driver {
+        clock: Clock::start(),
+        core: NodeCore::new(core_config(config), rand::random()),
+        directory: Directory::default(),
+        store,
+        peers,
+        origin,
+        tracker,
+        identity,
+        trusted,
+        licenses: Licenses::default(),
+        stage,
+        queue: PlayQueue::default(),
+        log: PlayLog::default(),
+        reads,
+        done,
+        rung: config.rung,
+        data_folder: config.data_folder.clone(),
+        tracker_connected: false,
+        core_plays: None,
+        summaries: BTreeMap::new(),
+        tracks: BTreeMap::new(),
+        uploads: BTreeMap::new(),
+        renew_at: None,
+        corrupt_chunks: 0,
+        corrupt_played: Arc::default(),
+        uploaded: ByteCount::ZERO,
+        notices: VecDeque::new(),
+        ending: false,
+    };
+    Ok((driver, sources, commands))
 }
 
 impl Driver {
