@@ -96,6 +96,7 @@ impl NodeCore {
             return self.ignore();
         };
         self.holdings.touch(now, rendition);
+        self.origin.retry();
         self.playback = Some(Playback::new(now, play, rendition, from, spec.bit_rate));
         self.drop_unwanted();
     }

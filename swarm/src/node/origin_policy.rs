@@ -17,6 +17,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(15);
 struct Breaker {
     fails: u8,
     closed_until: Instant,
+    /// Until here the origin itself asked to be left alone.
+    asked_until: Instant,
     /// One request probes a route that had failed; others wait for its result.
     probing: bool,
 }
@@ -34,6 +36,7 @@ impl Default for OriginPolicy {
         let fresh = Breaker {
             fails: 0,
             closed_until: Instant::START,
+            asked_until: Instant::START,
             probing: false,
         };
         Self {
@@ -75,6 +78,7 @@ impl OriginPolicy {
         *self.breaker_mut(route) = Breaker {
             fails: 0,
             closed_until: Instant::START,
+            asked_until: Instant::START,
             probing: false,
         };
     }
@@ -92,6 +96,15 @@ impl OriginPolicy {
         let wait = BACKOFF_MIN.saturating_mul(1 << (breaker.fails - 1).min(10));
         let wait = wait.min(BACKOFF_MAX).max(at_least);
         breaker.closed_until = breaker.closed_until.max(now + wait);
+        breaker.asked_until = breaker.asked_until.max(now + at_least);
+    }
+
+    /// Somebody begins to listen: worth a try at once, whatever failed before, unless the origin
+    /// asked for time.
+    pub(crate) fn retry(&mut self) {
+        for breaker in [&mut self.quic, &mut self.http] {
+            breaker.closed_until = breaker.asked_until;
+        }
     }
 
     /// Whether both routes failed when last tried.
@@ -144,6 +157,18 @@ mod tests {
         policy.worked(OriginRoute::Quic);
         assert_eq!(policy.route(later, None), Some(OriginRoute::Quic));
         assert!(!policy.is_down());
+    }
+
+    #[test]
+    fn a_new_play_tries_a_failed_origin_at_once_but_not_one_that_asked_for_time() {
+        let mut policy = OriginPolicy::default();
+        let t0 = Instant::START;
+        policy.failed(t0, OriginRoute::Quic, Duration::ZERO);
+        policy.failed(t0, OriginRoute::Http, Duration::from_secs(3));
+        assert_eq!(policy.route(t0, None), None);
+        policy.retry();
+        assert_eq!(policy.route(t0, None), Some(OriginRoute::Quic));
+        assert_eq!(policy.route(t0, Some(OriginRoute::Quic)), None);
     }
 
     #[test]
