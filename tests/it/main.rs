@@ -4,7 +4,10 @@
 mod corrupt_peer;
 mod fallback;
 mod first_play;
+mod full_disk;
 mod ingest_bad_input;
+mod licensing;
 mod origin_outage;
 mod peer_assist;
+mod restart;
 mod tracker_outage;

@@ -176,14 +176,10 @@ impl Listener {
     /// # Errors
     /// If it does not come to that.
     pub async fn has_heard(&self, time: Duration) -> anyhow::Result<Status> {
-        let what = format!("{} has heard {time:?}", self.name);
-        wait::until(&what, PATIENCE, async || {
-            let status = self.api.status().await?;
-            let wanted = time.as_millis() as u64;
+        let wanted = time.as_millis() as u64;
+        self.status_when(&format!("has heard {time:?}"), |status| {
             let playing = status.playing.as_ref();
-            let reached = playing
-                .is_some_and(|playing| playing.state == "playing" && playing.position_ms >= wanted);
-            Ok(reached.then_some(status))
+            playing.is_some_and(|now| now.state == "playing" && now.position_ms >= wanted)
         })
         .await
     }

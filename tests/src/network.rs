@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use antiphon_node::tracker_client::TrackerClient;
 use anyhow::Context as _;
 
 use crate::library::{Known, Library};
@@ -74,6 +75,14 @@ impl Network {
     #[must_use]
     pub fn tracker(&self) -> &str {
         &self.tracker_name
+    }
+
+    /// A connection to the tracker of one's own, not logged in.
+    ///
+    /// # Errors
+    /// If the tracker does not answer.
+    pub async fn tracker_client(&self) -> anyhow::Result<TrackerClient> {
+        Ok(TrackerClient::connect(&self.tracker().parse()?).await?)
     }
 
     /// The key that signs tickets, capabilities and licenses, hexadecimal.

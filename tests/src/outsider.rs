@@ -65,7 +65,7 @@ impl Outsider {
         name: &str,
         source: Arc<PeerSource>,
     ) -> anyhow::Result<Self> {
-        let client = TrackerClient::connect(&network.tracker().parse()?).await?;
+        let client = network.tracker_client().await?;
         let device = DeviceSecret::generate(&mut rand::rng());
         let password = Password(PASSWORD.to_owned());
         let session = client
@@ -221,6 +221,19 @@ impl Outsider {
             _ => None,
         })
         .await
+    }
+
+    /// Waits until its transport says something.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn sees(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&PeerEvent) -> bool,
+    ) -> anyhow::Result<()> {
+        let seen = self.event(|event| wanted(event).then_some(())).await;
+        seen.with_context(|| format!("in vain: {what}"))
     }
 
     async fn event<T>(&mut self, wanted: impl Fn(&PeerEvent) -> Option<T>) -> anyhow::Result<T> {

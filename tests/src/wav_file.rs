@@ -35,6 +35,19 @@ impl Wav {
         samples as u64 / u64::from(self.channels.max(1))
     }
 
+    /// Where the samples first differ from `expected`, bit for bit; the end of the shorter if only
+    /// the lengths do.
+    #[must_use]
+    pub fn first_difference(&self, expected: &[f32]) -> Option<usize> {
+        let Samples::F32(samples) = &self.samples else {
+            return Some(0);
+        };
+        let differs = |(a, b): (&f32, &f32)| a.to_bits() != b.to_bits();
+        let differing = samples.iter().zip(expected).position(differs);
+        let shorter = samples.len().min(expected.len());
+        differing.or((samples.len() != expected.len()).then_some(shorter))
+    }
+
     /// Reads `path`.
     ///
     /// # Errors
