@@ -183,7 +183,8 @@ impl NodeCore {
         };
         let head = self.config.start.head_chunks;
         let most = if self.hopeful(now, play.rendition, chunk) {
-            head
+            // Only until the peer is there.
+            head.min(self.config.start.hopeful_head_chunks)
         } else {
             let most = origin_chunks(play.heard(now), head);
             let window = self.origin_window(now, play).saturating_sub(need);
@@ -291,7 +292,7 @@ impl NodeCore {
             let wait = if !config.peers || play.started {
                 Duration::ZERO
             } else if self.dial_pending(now, play.rendition) {
-                start.peer_head_wait
+                self.peer_head_wait()
             } else if self.availability.of(play.rendition).is_empty() {
                 self.holders_grace(play)
             } else {
@@ -345,6 +346,16 @@ impl NodeCore {
             start.near_tracker_grace
         } else {
             start.holders_grace
+        }
+    }
+
+    /// How long the head waits for a dial to a known holder.
+    fn peer_head_wait(&self) -> Duration {
+        let start = &self.config.start;
+        if self.tracker_rtt <= start.near_tracker_rtt {
+            start.near_peer_head_wait
+        } else {
+            start.peer_head_wait
         }
     }
 
