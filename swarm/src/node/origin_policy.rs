@@ -19,8 +19,16 @@ struct Breaker {
     closed_until: Instant,
     /// Until here the origin itself asked to be left alone.
     asked_until: Instant,
+    /// A new play gave it another chance, which nobody took yet.
+    retried: bool,
     /// One request probes a route that had failed; others wait for its result.
     probing: bool,
+}
+
+impl Breaker {
+    const fn is_down(&self) -> bool {
+        self.fails > 0 && !self.retried
+    }
 }
 
 /// State of both routes.
@@ -37,6 +45,7 @@ impl Default for OriginPolicy {
             fails: 0,
             closed_until: Instant::START,
             asked_until: Instant::START,
+            retried: false,
             probing: false,
         };
         Self {
@@ -79,6 +88,7 @@ impl OriginPolicy {
             fails: 0,
             closed_until: Instant::START,
             asked_until: Instant::START,
+            retried: false,
             probing: false,
         };
     }
@@ -92,6 +102,7 @@ impl OriginPolicy {
     pub(crate) fn failed(&mut self, now: Instant, route: OriginRoute, at_least: Duration) {
         let breaker = self.breaker_mut(route);
         breaker.probing = false;
+        breaker.retried = false;
         breaker.fails = breaker.fails.saturating_add(1);
         let wait = BACKOFF_MIN.saturating_mul(1 << (breaker.fails - 1).min(10));
         let wait = wait.min(BACKOFF_MAX).max(at_least);
@@ -104,12 +115,13 @@ impl OriginPolicy {
     pub(crate) fn retry(&mut self) {
         for breaker in [&mut self.quic, &mut self.http] {
             breaker.closed_until = breaker.asked_until;
+            breaker.retried = true;
         }
     }
 
-    /// Whether both routes failed when last tried.
+    /// Whether both routes failed when last tried, and no new play gave one another chance.
     pub(crate) const fn is_down(&self) -> bool {
-        self.quic.fails > 0 && self.http.fails > 0
+        self.quic.is_down() && self.http.is_down()
     }
 
     /// When a route opens again, if both are closed by time.
@@ -166,9 +178,14 @@ mod tests {
         policy.failed(t0, OriginRoute::Quic, Duration::ZERO);
         policy.failed(t0, OriginRoute::Http, Duration::from_secs(3));
         assert_eq!(policy.route(t0, None), None);
+        assert!(policy.is_down());
         policy.retry();
+        assert!(!policy.is_down(), "not before it was tried");
         assert_eq!(policy.route(t0, None), Some(OriginRoute::Quic));
         assert_eq!(policy.route(t0, Some(OriginRoute::Quic)), None);
+        policy.failed(t0, OriginRoute::Quic, Duration::ZERO);
+        policy.failed(t0, OriginRoute::Http, Duration::ZERO);
+        assert!(policy.is_down());
     }
 
     #[test]
