@@ -64,7 +64,7 @@ async fn between_a_liar_and_an_honest_peer_the_sound_is_the_ingested_one() {
 
     let wav = network.folder().join("listener.wav");
     let listener = network.listener_with("listener", ListenerOptions::exact(&wav));
-    let listener = listener.await.unwrap();
+    let mut listener = listener.await.unwrap();
     listener.play(&piece).await.unwrap();
     listener.holds(&piece).await.unwrap();
     let play = listener.has_played().await.unwrap();

@@ -50,7 +50,7 @@ async fn music_goes_on_from_memory_while_the_disk_is_full_and_people_are_told() 
         cache: Some(at.join("cache")),
         ..ListenerOptions::exact(&wav)
     };
-    let listener = network.listener_with("listener", options).await.unwrap();
+    let mut listener = network.listener_with("listener", options).await.unwrap();
     listener.play(&piece).await.unwrap();
     let play = listener.has_played().await.unwrap();
     assert_eq!((play.stalls, play.failure.as_str()), (0, ""));

@@ -145,10 +145,12 @@ async fn a_license_opens_on_its_device_for_its_track_unaltered_and_in_time_only(
 async fn a_stolen_cache_does_not_play_on_another_device() {
     let mut network = Network::start("stolen").await.unwrap();
     let piece = network.library().piece("aurora").unwrap();
-    let ada = network.listener("ada").await.unwrap();
+    let mut ada = network.listener("ada").await.unwrap();
     ada.play(&piece).await.unwrap();
     ada.holds(&piece).await.unwrap();
     let mut thief = network.listener("thief").await.unwrap();
+    let connected = |status: &antiphon_node::status::Status| status.tracker_connected;
+    thief.status_when("connected", connected).await.unwrap();
     thief.kill().await.unwrap();
     let home = ada.end().await.unwrap();
     network.kill_tracker().await.unwrap();

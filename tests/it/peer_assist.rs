@@ -38,7 +38,7 @@ async fn what_comes_through_peers_sounds_sample_for_sample_like_what_was_ingeste
 
     let wav = network.folder().join("second.wav");
     let second = network.listener_with("second", ListenerOptions::exact(&wav));
-    let second = second.await.unwrap();
+    let mut second = second.await.unwrap();
     second.play(&piece).await.unwrap();
     second.holds(&piece).await.unwrap();
     let play = second.has_played().await.unwrap();

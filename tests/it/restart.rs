@@ -121,10 +121,10 @@ async fn a_bit_that_turned_on_the_disk_is_noticed_fetched_again_and_never_played
     let network = Network::start("bit-rot").await.unwrap();
     let piece = network.library().piece("dune").unwrap();
     let mut listener = one_with_the_piece(&network, &piece).await;
-    listener.kill().await.unwrap();
+    listener.end().await.unwrap();
     let file = listener.cached_file(piece.content());
     let mut bytes = std::fs::read(&file).unwrap();
-    assert!(bytes == *piece.sealed, "the cache survived the kill");
+    assert!(bytes == *piece.sealed, "the cache is still there");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&file, &bytes).unwrap();

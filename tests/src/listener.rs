@@ -118,7 +118,7 @@ impl Listener {
     ///
     /// # Errors
     /// If it does not end well.
-    pub async fn end(self) -> anyhow::Result<Home> {
+    pub async fn end(&mut self) -> anyhow::Result<Home> {
         let home = Home {
             data: self.data(),
             cache: self.cache(),

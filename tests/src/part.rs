@@ -52,7 +52,7 @@ impl Part {
         let mut child = command
             .args(["--json", "--until-stdin-closes"])
             .env("ANTIPHON_PASSWORD", PASSWORD)
-            .env("ANTIPHON_LOG", "info,libp2p=warn,quinn=warn")
+            .env("ANTIPHON_LOG", log_filter())
             .env("NO_COLOR", "1")
             // Closes when the test ends, however it ends; the part ends then too.
             .stdin(Stdio::piped())
@@ -103,7 +103,7 @@ impl Part {
     ///
     /// # Errors
     /// If it does not, or not well.
-    pub async fn end(mut self) -> anyhow::Result<()> {
+    pub async fn end(&mut self) -> anyhow::Result<()> {
         drop(self.child.stdin.take());
         let ended = tokio::time::timeout(END_WITHIN, self.child.wait()).await;
         let ended = ended.with_context(|| format!("{} does not end", self.name))??;
@@ -130,6 +130,12 @@ impl Drop for Part {
             eprintln!("--- {}\n{}", self.name, last_words(&self.log, 25));
         }
     }
+}
+
+/// `TEST_LOG` of the environment, for finding faults.
+fn log_filter() -> String {
+    let quiet = "info,libp2p=warn,quinn=warn,symphonia_format_ogg=warn";
+    std::env::var("TEST_LOG").unwrap_or_else(|_| quiet.to_owned())
 }
 
 fn last_words(log: &Path, count: usize) -> String {
