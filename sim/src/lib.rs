@@ -8,4 +8,9 @@
 //! scenario and seed, and its reports are strings the caller writes.
 
 pub mod engine;
+pub mod measure;
 pub mod net;
+pub mod run;
+pub mod scenario;
+pub mod variant;
+pub mod world;

@@ -1,0 +1,371 @@
+//! Counting while a run goes on. Only what happens after settling counts.
+
+use antiphon_swarm::Stats;
+use antiphon_swarm::node::output::Source;
+
+use crate::measure::histogram::Histogram;
+use crate::net::fluid::AllocationStats;
+use crate::scenario::Scenario;
+pub(crate) use crate::world::Ending;
+
+/// Plays written down one by one, at most; beyond it every play still counts in the sums.
+const PLAY_ROWS_MAX: usize = 200_000;
+
+/// Bytes of an announced entry and of a lookup's question and answer. From the codec.
+const ANNOUNCE_BYTES: u64 = 34;
+const LOOKUP_BYTES: u64 = 64;
+const CONTACT_BYTES: u64 = 48;
+
+/// Tracks of one row of the tracks table: powers of two of the rank.
+const RANK_BINS: usize = 26;
+
+/// One play.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlayRow {
+    pub(crate) user: u32,
+    pub(crate) region: u8,
+    pub(crate) access: u8,
+    pub(crate) nat: u8,
+    pub(crate) track: u32,
+    /// Whether it was the expected one.
+    pub(crate) expected: bool,
+    /// Whether all of it was in the cache before.
+    pub(crate) cached: bool,
+    pub(crate) asked: u64,
+    pub(crate) start_latency: Option<u64>,
+    /// From asking to the end.
+    pub(crate) waited: u64,
+    pub(crate) stalls: u32,
+    pub(crate) stalled: u64,
+    pub(crate) server: u64,
+    pub(crate) peers: u64,
+    pub(crate) cache: u64,
+    pub(crate) fetched: u64,
+    pub(crate) ending: Ending,
+}
+
+/// One minute.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SeriesRow {
+    /// Nodes online, of them listening, and their connections.
+    pub online: u64,
+    /// See `online`.
+    pub listening: u64,
+    /// See `online`.
+    pub connections: u64,
+    /// Copies the tracker knows.
+    pub copies: u64,
+    /// Bytes heard by source; of plays that ended in this minute.
+    pub server: u64,
+    /// See `server`.
+    pub peers: u64,
+    /// See `server`.
+    pub cache: u64,
+    /// Bytes the origin sent.
+    pub origin_sent: u64,
+    /// Plays that ended.
+    pub plays: u64,
+    /// Stalls that began.
+    pub stalls: u64,
+}
+
+/// One node over the run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NodeRow {
+    /// Bytes sent to peers.
+    pub uploaded: u64,
+    /// Bytes got from peers.
+    pub from_peers: u64,
+    /// Bytes got from the origin.
+    pub from_origin: u64,
+    /// Plays.
+    pub plays: u32,
+    /// Plays with a stall.
+    pub stalled_plays: u32,
+}
+
+/// Tracks of one range of ranks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TrackRow {
+    /// Plays.
+    pub plays: u64,
+    /// Bytes heard by source.
+    pub server: u64,
+    /// See `server`.
+    pub peers: u64,
+    /// See `server`.
+    pub cache: u64,
+}
+
+/// All counts of one run.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    settle: u64,
+    /// Bytes heard.
+    pub server: u64,
+    /// See `server`.
+    pub peers: u64,
+    /// See `server`.
+    pub cache: u64,
+    /// Plays that ended, those whose end was cut off by the end of the run included.
+    pub plays: u64,
+    /// Plays of tracks that were not expected.
+    pub random_plays: u64,
+    /// Plays that were completely cached.
+    pub cached_plays: u64,
+    /// Plays with at least one stall.
+    pub stalled_plays: u64,
+    /// Plays that never began, and those refused for want of a license or source.
+    pub silent_plays: u64,
+    /// See `silent_plays`.
+    pub refused_plays: u64,
+    /// Microseconds without sound in stalls.
+    pub stalled: u64,
+    /// Bytes fetched for plays, or for expected ones that were not played.
+    pub fetched: u64,
+    /// Bytes on the lines, hashes included.
+    pub sent: u64,
+    /// New music that arrived, from whom.
+    pub arrived_peers: u64,
+    /// See `arrived_peers`.
+    pub arrived_origin: u64,
+    /// Music that had been there already.
+    pub arrived_twice: u64,
+    /// Control messages and requests.
+    pub control: u64,
+    /// Bytes to and from the tracker.
+    pub tracker_bytes: u64,
+    /// Lookups with an answer, and those without any holder.
+    pub lookups_answered: u64,
+    /// See `lookups_answered`.
+    pub lookups_empty: u64,
+    /// From pressing play to sound.
+    pub start: Histogram,
+    /// The same for plays that needed the network.
+    pub start_network: Histogram,
+    /// Since the beginning of the world, settling included:
+    pub sessions: u64,
+    /// Control messages.
+    pub messages: u64,
+    /// Spans asked for.
+    pub requests: u64,
+    /// Spans declined.
+    pub declines: u64,
+    /// Dials, and those that led to a connection.
+    pub dials: u64,
+    /// See `dials`.
+    pub dials_connected: u64,
+    /// Lookups asked by cores.
+    pub lookups: u64,
+    /// Tracks opened.
+    pub opened: u64,
+    /// Entries announced.
+    pub announced: u64,
+    /// Cores' own counts: hedges and spans given up.
+    pub hedges: u64,
+    /// See `hedges`.
+    pub cancels: u64,
+    /// What the allocation of rates did.
+    pub allocation: AllocationStats,
+    /// By minute.
+    pub series: Vec<SeriesRow>,
+    /// By node.
+    pub nodes: Vec<NodeRow>,
+    /// By powers of two of the rank.
+    pub tracks: Vec<TrackRow>,
+    pub(crate) rows: Vec<PlayRow>,
+    minute: SeriesRow,
+}
+
+impl Tally {
+    pub(crate) fn new(scenario: &Scenario, nodes: usize) -> Self {
+        Self {
+            settle: scenario.settle.micros(),
+            server: 0,
+            peers: 0,
+            cache: 0,
+            plays: 0,
+            random_plays: 0,
+            cached_plays: 0,
+            stalled_plays: 0,
+            silent_plays: 0,
+            refused_plays: 0,
+            stalled: 0,
+            fetched: 0,
+            sent: 0,
+            arrived_peers: 0,
+            arrived_origin: 0,
+            arrived_twice: 0,
+            control: 0,
+            tracker_bytes: 0,
+            lookups_answered: 0,
+            lookups_empty: 0,
+            start: Histogram::default(),
+            start_network: Histogram::default(),
+            sessions: 0,
+            messages: 0,
+            requests: 0,
+            declines: 0,
+            dials: 0,
+            dials_connected: 0,
+            lookups: 0,
+            opened: 0,
+            announced: 0,
+            hedges: 0,
+            cancels: 0,
+            allocation: AllocationStats::default(),
+            series: Vec::new(),
+            nodes: vec![NodeRow::default(); nodes],
+            tracks: vec![TrackRow::default(); RANK_BINS],
+            rows: Vec::new(),
+            minute: SeriesRow::default(),
+        }
+    }
+
+    pub(crate) fn note_play(&mut self, row: PlayRow) {
+        let heard = [row.server, row.peers, row.cache];
+        self.server += row.server;
+        self.peers += row.peers;
+        self.cache += row.cache;
+        self.fetched += row.fetched;
+        self.plays += 1;
+        self.random_plays += u64::from(!row.expected);
+        self.cached_plays += u64::from(row.cached);
+        self.stalled_plays += u64::from(row.stalls > 0);
+        self.stalled += row.stalled;
+        self.refused_plays += u64::from(row.ending == Ending::Refused);
+        match row.start_latency {
+            Some(latency) => {
+                self.start.note(latency);
+                if row.fetched > 0 {
+                    self.start_network.note(latency);
+                }
+            }
+            None => self.silent_plays += 1,
+        }
+        if let Some(node) = self.nodes.get_mut(row.user as usize) {
+            node.plays += 1;
+            node.stalled_plays += u32::from(row.stalls > 0);
+        }
+        let bin = 32 - (row.track + 1).leading_zeros() as usize - 1;
+        if let Some(bin) = self.tracks.get_mut(bin) {
+            bin.plays += 1;
+            [bin.server, bin.peers, bin.cache] = [
+                bin.server + heard[0],
+                bin.peers + heard[1],
+                bin.cache + heard[2],
+            ];
+        }
+        let minute = &mut self.minute;
+        minute.plays += 1;
+        [minute.server, minute.peers, minute.cache] = [
+            minute.server + heard[0],
+            minute.peers + heard[1],
+            minute.cache + heard[2],
+        ];
+        if self.rows.len() < PLAY_ROWS_MAX {
+            self.rows.push(row);
+        }
+    }
+
+    pub(crate) fn note_prefetch_unplayed(&mut self, now: u64, fetched: u64) {
+        if now >= self.settle {
+            self.fetched += fetched;
+        }
+    }
+
+    pub(crate) fn note_stall(&mut self, _now: u64) {
+        self.minute.stalls += 1;
+    }
+
+    pub(crate) fn note_sent(&mut self, now: u64, bytes: u64) {
+        if now >= self.settle {
+            self.sent += bytes;
+        }
+    }
+
+    pub(crate) fn note_origin(&mut self, _now: u64, bytes: u64) {
+        self.minute.origin_sent += bytes;
+    }
+
+    pub(crate) fn note_upload(&mut self, now: u64, node: u32, bytes: u64) {
+        if let Some(node) = self
+            .nodes
+            .get_mut(node as usize)
+            .filter(|_| now >= self.settle)
+        {
+            node.uploaded += bytes;
+        }
+    }
+
+    pub(crate) fn note_arrived(
+        &mut self,
+        now: u64,
+        node: u32,
+        source: Source,
+        new: u64,
+        known: u64,
+    ) {
+        let Some(node) = self
+            .nodes
+            .get_mut(node as usize)
+            .filter(|_| now >= self.settle)
+        else {
+            return;
+        };
+        self.arrived_twice += known;
+        match source {
+            Source::Peer(_) => {
+                self.arrived_peers += new;
+                node.from_peers += new;
+            }
+            Source::Origin(_) => {
+                self.arrived_origin += new;
+                node.from_origin += new;
+            }
+        }
+    }
+
+    pub(crate) fn note_control(&mut self, now: u64, bytes: u64) {
+        if now >= self.settle {
+            self.control += bytes;
+        }
+    }
+
+    pub(crate) fn note_tracker_bytes(&mut self, now: u64, entries: usize) {
+        if now >= self.settle {
+            self.tracker_bytes += LOOKUP_BYTES + ANNOUNCE_BYTES * entries as u64;
+        }
+    }
+
+    pub(crate) fn note_lookup(&mut self, now: u64, holders: usize) {
+        if now < self.settle {
+            return;
+        }
+        self.lookups_answered += 1;
+        self.lookups_empty += u64::from(holders == 0);
+        self.tracker_bytes += LOOKUP_BYTES + CONTACT_BYTES * holders as u64;
+    }
+
+    pub(crate) fn note_core(&mut self, stats: &Stats) {
+        self.hedges += u64::from(stats.hedges);
+        self.cancels += u64::from(stats.cancels);
+    }
+
+    pub(crate) fn note_sample(
+        &mut self,
+        measured: bool,
+        [online, listening, connections, copies]: [u64; 4],
+    ) {
+        let minute = core::mem::take(&mut self.minute);
+        if measured {
+            self.series.push(SeriesRow {
+                online,
+                listening,
+                connections,
+                copies,
+                ..minute
+            });
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! A world: people, nodes, links, a tracker and an origin in virtual time.
+//!
+//! Every decision of a node is made by its [`antiphon_swarm::NodeCore`], every answer of the
+//! tracker by [`antiphon_swarm::SwarmRegistry`]; this module carries out what they ask for. Music
+//! bytes are never moved: spans carry lengths.
+
+mod catalog;
+mod connections;
+mod deliver;
+mod drive;
+mod faults;
+mod happening;
+mod listener;
+mod online;
+mod people;
+mod player;
+mod services;
+mod sessions;
+mod shelf;
+mod transfers;
+mod warm;
+
+use std::sync::Arc;
+
+use antiphon_swarm::registry::RegistryConfig;
+use antiphon_swarm::{NodeConfig, Output, SwarmRegistry};
+
+use crate::engine::digest::Digest;
+use crate::engine::queue::EventQueue;
+use crate::engine::random::Draws;
+use crate::measure::tally::Tally;
+use crate::net::allocate::Allocator;
+use crate::net::fluid::{FlowId, LinkId, Network};
+use crate::net::reach::NatClass;
+use crate::scenario::Scenario;
+pub(crate) use player::Ending;
+
+use catalog::Music;
+use happening::{Deferred, Happening};
+use online::Online;
+use people::Person;
+use shelf::Shelf;
+use transfers::Transfers;
+
+/// Domains of chance; see [`Draws`].
+#[derive(Clone, Copy, Debug)]
+#[repr(u64)]
+enum Chance {
+    Person = 1,
+    Core,
+    Registry,
+    Track,
+    Warm,
+    Session,
+    Play,
+    Pair,
+    Loss,
+    Origin,
+    Stretch,
+    Fault,
+}
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The core broke a rule of its own.
+    #[error("node {node} at {seconds} s: {violation}")]
+    Core {
+        /// Which node.
+        node: u32,
+        /// When.
+        seconds: f64,
+        /// Which rule.
+        violation: antiphon_swarm::invariants::Violation,
+    },
+}
+
+/// Everything.
+#[derive(Debug)]
+pub struct World {
+    scenario: Arc<Scenario>,
+    seed: u64,
+    config: NodeConfig,
+    /// The core's rules are checked after every so many inputs.
+    check_every: u64,
+    now: u64,
+    settle: u64,
+    end: u64,
+    queue: EventQueue<Happening>,
+    deferred: Vec<Option<Deferred>>,
+    deferred_free: Vec<u32>,
+    digest: Digest,
+    music: Music,
+    nats: Vec<NatClass>,
+    people: Vec<Person>,
+    shelves: Vec<Shelf>,
+    online: Vec<Option<Box<Online>>>,
+    network: Network,
+    origin_link: LinkId,
+    transfers: Transfers,
+    registries: Vec<SwarmRegistry>,
+    tracker_free_at: u64,
+    faults: faults::State,
+    tally: Tally,
+    inputs: u64,
+    broken: Option<Broken>,
+    scratch_outputs: Vec<Output>,
+    scratch_flows: Vec<FlowId>,
+}
+
+impl World {
+    /// A world at its start, with warm caches.
+    ///
+    /// # Panics
+    ///
+    /// Never for a checked scenario.
+    #[must_use]
+    pub fn new(scenario: &Arc<Scenario>, seed: u64, check_every: u64) -> Self {
+        let config = crate::variant::config(&scenario.variant).expect("the scenario was checked");
+        let mut network = Network::new(allocator(&scenario.network.allocator));
+        let origin_link = network.add_link(scenario.origin.egress.bytes());
+        let nats = people::nats(scenario);
+        let people = people::people(scenario, seed, &mut network);
+        let music = Music::new(&scenario.catalog, seed);
+        let shelves = warm::shelves(scenario, seed, &people, &music);
+        let registries = (0..scenario.tracker.overlays)
+            .map(|overlay| {
+                let mut draws = Draws::of(seed, Chance::Registry as u64, u64::from(overlay));
+                SwarmRegistry::new(RegistryConfig::default(), draws.bytes())
+            })
+            .collect();
+        let settle = scenario.settle.micros();
+        let mut world = Self {
+            seed,
+            config,
+            check_every: check_every.max(1),
+            now: 0,
+            settle,
+            end: settle + scenario.duration.micros(),
+            queue: EventQueue::new(),
+            deferred: Vec::new(),
+            deferred_free: Vec::new(),
+            digest: Digest::default(),
+            music,
+            nats,
+            online: people.iter().map(|_| None).collect(),
+            tally: Tally::new(scenario, people.len()),
+            people,
+            shelves,
+            network,
+            origin_link,
+            transfers: Transfers::default(),
+            registries,
+            tracker_free_at: 0,
+            faults: faults::State::default(),
+            inputs: 0,
+            broken: None,
+            scratch_outputs: Vec::new(),
+            scratch_flows: Vec::new(),
+            scenario: Arc::clone(scenario),
+        };
+        world.plan_first_sessions();
+        world.plan_faults();
+        world.plan_sample();
+        world
+    }
+
+    /// Runs until `until` microseconds after the start, or the end. False when it is over.
+    ///
+    /// # Errors
+    ///
+    /// When a core broke a rule of its own.
+    pub fn run_until(&mut self, until: u64) -> Result<bool, Broken> {
+        let until = until.min(self.end);
+        while let Some((at, happening)) = self.queue.pop(until) {
+            self.now = at;
+            self.happen(happening);
+            if let Some(broken) = self.broken.take() {
+                return Err(broken);
+            }
+        }
+        self.now = until;
+        Ok(until < self.end)
+    }
+
+    /// Ends the run: what still plays is counted as far as it was heard.
+    #[must_use]
+    pub fn finish(mut self) -> Finished {
+        for user in 0..self.people.len() as u32 {
+            self.end_play(user, Ending::Cut);
+            self.close_node(user);
+        }
+        self.tally.allocation = self.network.stats();
+        Finished {
+            tally: self.tally,
+            digest: self.digest,
+        }
+    }
+
+    /// Simulated microseconds gone, and of how many.
+    #[must_use]
+    pub const fn progress(&self) -> (u64, u64) {
+        (self.now, self.end)
+    }
+
+    /// Events so far.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.digest.events()
+    }
+
+    fn is_measured(&self) -> bool {
+        self.now >= self.settle
+    }
+
+    fn draws(&self, chance: Chance, entity: u64) -> Draws {
+        Draws::of(self.seed, chance as u64, entity)
+    }
+}
+
+/// What is left of a world.
+#[derive(Debug)]
+pub struct Finished {
+    /// What was counted.
+    pub tally: Tally,
+    /// What happened.
+    pub digest: Digest,
+}
+
+fn allocator(name: &str) -> Allocator {
+    match name {
+        "share" => Allocator::Share,
+        "maxmin" => Allocator::MaxMin,
+        _ => Allocator::MaxMinLocal,
+    }
+}

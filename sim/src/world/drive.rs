@@ -1,0 +1,137 @@
+//! Drives cores: one input, all outputs, one deadline.
+
+use antiphon_swarm::node::output::Event;
+use antiphon_swarm::{Input, Instant, Output, invariants};
+
+use crate::world::happening::{Deferred, Happening};
+use crate::world::online::NEVER;
+use crate::world::{Broken, World};
+
+impl World {
+    pub(super) fn feed(&mut self, node: u32, input: Input) {
+        let now = Instant::from_micros(self.now);
+        let Some(online) = self.online[node as usize].as_deref_mut() else {
+            return;
+        };
+        let mut core = online
+            .core
+            .take()
+            .expect("a core handles one input at a time");
+        core.handle(now, input);
+        self.inputs += 1;
+        if self.inputs.is_multiple_of(self.check_every)
+            && let Err(violation) = invariants::check(&core)
+        {
+            let seconds = self.now as f64 / 1e6;
+            self.broken = Some(Broken::Core {
+                node,
+                seconds,
+                violation,
+            });
+        }
+        let mut outputs = core::mem::take(&mut self.scratch_outputs);
+        while let Some(output) = core.poll_output() {
+            outputs.push(output);
+        }
+        let due = core.poll_timeout().map_or(NEVER, Instant::as_micros);
+        online.core = Some(core);
+        for output in outputs.drain(..) {
+            self.carry_out(node, output);
+        }
+        self.scratch_outputs = outputs;
+        self.plan_wake(node, due);
+    }
+
+    /// A wake-up that is queued early enough serves; it looks again when it comes.
+    fn plan_wake(&mut self, node: u32, due: u64) {
+        let Some(online) = self.online[node as usize].as_deref_mut() else {
+            return;
+        };
+        online.due = due;
+        if due < online.queued {
+            online.queued = due;
+            self.queue.push(due, Happening::Due { node });
+        }
+    }
+
+    /// Whether the core wanted to be woken now.
+    pub(super) fn wake(&mut self, node: u32) -> bool {
+        let now = self.now;
+        let Some(online) = self.online[node as usize].as_deref_mut() else {
+            return false;
+        };
+        if online.queued != now {
+            // Left over from an earlier session, or overtaken by an earlier one.
+            return false;
+        }
+        online.queued = NEVER;
+        if online.due <= now {
+            self.feed(node, Input::Timeout);
+            return true;
+        }
+        let due = online.due;
+        self.plan_wake(node, due);
+        false
+    }
+
+    /// Never feeds a core: what follows for others comes as an event.
+    fn carry_out(&mut self, node: u32, output: Output) {
+        match output {
+            Output::Send { peer, message } => self.send(node, peer.0, message),
+            Output::Dial { peer } => self.dial(node, peer.0),
+            Output::Close { peer, code } => self.close(node, peer.0, code),
+            Output::Fetch {
+                fetch,
+                source,
+                rendition,
+                span,
+                priority,
+                deadline,
+            } => self.request(node, (fetch, source, rendition.0), span, priority, deadline),
+            Output::Cancel { fetch } => self.cancel(node, fetch),
+            Output::AcceptUpload { upload } => self.accept(upload),
+            Output::DeclineUpload {
+                upload,
+                code,
+                retry_after,
+            } => self.decline(upload, code, retry_after),
+            Output::EndUpload { upload, .. } => self.end_upload(upload),
+            Output::Lookup { rendition, limit } => {
+                if let Some(session) = self.session(node) {
+                    let delay = self.to_tracker(node);
+                    self.tally.lookups += 1;
+                    self.defer(
+                        delay,
+                        Deferred::Lookup {
+                            node,
+                            session,
+                            rendition,
+                            limit,
+                        },
+                    );
+                }
+            }
+            Output::Announce { entries } => {
+                if let Some(session) = self.session(node) {
+                    let delay = self.to_tracker(node);
+                    self.tally.announced += entries.len() as u64;
+                    self.tally.note_tracker_bytes(self.now, entries.len());
+                    self.defer(
+                        delay,
+                        Deferred::Announce {
+                            node,
+                            session,
+                            entries,
+                        },
+                    );
+                }
+            }
+            Output::Evict { rendition } => self.evict(node, rendition),
+            Output::Event(Event::Starved { play }) => {
+                let play = play.0 as u32;
+                self.after(0, Happening::Starved { user: node, play });
+            }
+            Output::Event(_) => {}
+        }
+    }
+}

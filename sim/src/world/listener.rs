@@ -1,0 +1,241 @@
+//! What people play: queues they follow or leave, tracks they repeat or discover, skips and jumps.
+
+use antiphon_protocol::ChunkIndex;
+use antiphon_swarm::node::input::{Command, Expected};
+use antiphon_swarm::{Input, PlayId, RenditionKey};
+
+use crate::engine::random::Draws;
+use crate::world::happening::Happening;
+use crate::world::player::{Ending, Playing};
+use crate::world::{Chance, World};
+
+/// The chance the node tells its core for the next track of a queue: the node's own constant.
+const NEXT_CHANCE_PERMILLE: u16 = 800;
+
+/// Kinds of draws of one play, apart, so that variants share them.
+#[derive(Clone, Copy, Debug)]
+#[repr(u64)]
+enum Choice {
+    Order,
+    Chosen,
+    Expected,
+    Heard,
+}
+
+impl World {
+    fn choice(&self, user: u32, play: u32, choice: Choice) -> Draws {
+        self.draws(
+            Chance::Play,
+            u64::from(user) << 34 ^ u64::from(play) << 2 | choice as u64,
+        )
+    }
+
+    pub(super) fn listen(&mut self, user: u32, session: u32) -> u64 {
+        if self.session(user) != Some(session) {
+            return 0;
+        }
+        let until = self.now + self.stretch(user);
+        self.people[user as usize].stretches += 1;
+        if let Some(online) = self.node_mut(user) {
+            online.listening_until = until;
+        }
+        self.next_play(user);
+        1
+    }
+
+    /// What follows when a play is over.
+    pub(super) fn next_play(&mut self, user: u32) {
+        let Some(online) = self.node(user) else {
+            return;
+        };
+        let (session, expected) = (online.session, online.expected);
+        if self.now >= online.listening_until {
+            self.drop_expected(user);
+            self.feed(user, Input::Command(Command::Stop));
+            self.feed(user, Input::Command(Command::Expect { next: Vec::new() }));
+            let idle = self.idle_time(user);
+            return self.after(idle, Happening::Listen { user, session });
+        }
+        let number = self.person(user).plays;
+        let random = self
+            .choice(user, number, Choice::Order)
+            .chance(self.scenario.listening.random.0);
+        match expected.filter(|_| !random) {
+            Some((track, licensed)) => {
+                if let Some(online) = self.node_mut(user) {
+                    online.expected = None;
+                }
+                self.start_play(user, track, Some(licensed));
+            }
+            None => {
+                self.drop_expected(user);
+                let mut draws = self.choice(user, number, Choice::Chosen);
+                let track = self.choose(user, &mut draws);
+                self.start_play(user, track, None);
+            }
+        }
+    }
+
+    /// A track from the own cache, rather one used lately, or one by popularity.
+    fn choose(&self, user: u32, draws: &mut Draws) -> u32 {
+        let repeat = draws.chance(self.scenario.listening.repeat.0);
+        let held = self.shelves[user as usize].tracks();
+        let mut pick = || held.get(draws.below(held.len() as u64) as usize).copied();
+        if let (true, Some(one), Some(other)) = (repeat, pick(), pick()) {
+            return if one.used() >= other.used() {
+                one.track
+            } else {
+                other.track
+            };
+        }
+        self.music.draw(draws)
+    }
+
+    /// Presses play. `expected` says whether the license of an expected track is there.
+    fn start_play(&mut self, user: u32, track: u32, expected: Option<bool>) {
+        let number = self.person(user).plays;
+        self.people[user as usize].plays += 1;
+        let spec = self.music.spec(track);
+        let second = (self.now / 1_000_000) as i32;
+        let lease = self.scenario.tracker.lease.0 as i32;
+        let shelf = &mut self.shelves[user as usize];
+        let held = shelf.get(track);
+        let leased = held.is_some_and(|held| second - held.used() <= lease);
+        let cached = shelf.first_missing(track, ChunkIndex(0)).is_none();
+        shelf.touch(track, second);
+        shelf.open(track, spec.geometry);
+        let mut draws = self.choice(user, number, Choice::Heard);
+        let stop_at = self.stop_at(track, &mut draws);
+        let seek = self.jump(stop_at, &mut draws);
+        let playing = Playing::new(
+            track,
+            number,
+            self.now,
+            expected.is_some(),
+            cached,
+            (stop_at, seek),
+        );
+        if let Some(online) = self.node_mut(user) {
+            online.playing = Some(playing);
+        }
+        let rendition = RenditionKey(track);
+        self.feed(user, Input::Command(Command::Introduce { rendition, spec }));
+        let play = PlayId(u64::from(number));
+        let from = ChunkIndex(0);
+        self.feed(
+            user,
+            Input::Command(Command::Play {
+                play,
+                rendition,
+                from,
+            }),
+        );
+        if leased || expected == Some(true) {
+            self.licensed(user, number);
+        } else if let Some(delay) = self.open_track(user, track) {
+            self.after(delay, Happening::Licensed { user, turn: number });
+        } else {
+            // No license and no tracker: the node gives the play up.
+            self.end_play(user, Ending::Refused);
+            self.after_refusal(user);
+        }
+    }
+
+    /// A listener whose play is refused tries something else a little later.
+    pub(super) fn after_refusal(&mut self, user: u32) {
+        let Some(session) = self.session(user) else {
+            return;
+        };
+        self.drop_expected(user);
+        self.after(5_000_000, Happening::Listen { user, session });
+    }
+
+    /// The license is there: the player may start, and the node prepares the next track.
+    pub(super) fn licensed(&mut self, user: u32, play: u32) -> u64 {
+        let playing = self
+            .node_mut(user)
+            .and_then(|online| online.playing.as_mut());
+        let Some(playing) = playing.filter(|playing| playing.number == play) else {
+            return 0;
+        };
+        playing.licensed = true;
+        self.try_start(user);
+        self.prepare_next(user, play);
+        1
+    }
+
+    fn prepare_next(&mut self, user: u32, play: u32) {
+        let mut draws = self.choice(user, play + 1, Choice::Expected);
+        let track = self.choose(user, &mut draws);
+        let playing = self.node(user).and_then(|online| online.playing.as_ref());
+        if playing.is_none_or(|playing| playing.track == track) {
+            return;
+        }
+        let spec = self.music.spec(track);
+        let rendition = RenditionKey(track);
+        self.feed(user, Input::Command(Command::Introduce { rendition, spec }));
+        let second = (self.now / 1_000_000) as i32;
+        let lease = self.scenario.tracker.lease.0 as i32;
+        let held = self.shelves[user as usize].get(track);
+        let leased = held.is_some_and(|held| second - held.used() <= lease);
+        let delay = if leased {
+            Some(0)
+        } else {
+            self.open_track(user, track)
+        };
+        self.shelves[user as usize].open(track, spec.geometry);
+        if let Some(online) = self.node_mut(user) {
+            online.expected = Some((track, delay.is_some()));
+        }
+        if let Some(delay) = delay {
+            let chance_permille = NEXT_CHANCE_PERMILLE;
+            let next = vec![Expected {
+                rendition,
+                chance_permille,
+            }];
+            // Behind the holders, which came with the license.
+            self.feed_after(delay + 1, user, Input::Command(Command::Expect { next }));
+        }
+    }
+
+    /// What was expected is not played: what was fetched of it is waste for now.
+    pub(super) fn drop_expected(&mut self, user: u32) {
+        let Some(online) = self.node_mut(user) else {
+            return;
+        };
+        let Some((track, _)) = online.expected.take() else {
+            return;
+        };
+        let fetched = self.fetched(user, track);
+        self.tally.note_prefetch_unplayed(self.now, fetched);
+        self.shelves[user as usize].close(track);
+    }
+
+    /// The byte at which somebody skips, or the end: published shares of plays skipped within 5
+    /// and 30 s and before the end, evenly in between.
+    fn stop_at(&self, track: u32, draws: &mut Draws) -> u64 {
+        let listening = &self.scenario.listening;
+        let size = self.music.size(track);
+        let length = self.music.time_of(size) as f64 / 1e6;
+        let (kind, place) = (draws.unit(), draws.unit());
+        let seconds = if kind < listening.skip_5s.0 {
+            place * 5.0
+        } else if kind < listening.skip_30s.0 {
+            5.0 + place * 25.0
+        } else if kind < listening.skip_end.0 {
+            30.0 + place * (length - 30.0).max(0.0)
+        } else {
+            length
+        };
+        self.music.bytes_in((seconds * 1e6) as u64).clamp(1, size)
+    }
+
+    /// From which byte to which somebody jumps, if at all: from the middle of what they hear.
+    fn jump(&self, stop_at: u64, draws: &mut Draws) -> Option<(u64, u64)> {
+        if !draws.chance(self.scenario.listening.seek.0) || stop_at < 20_000 {
+            return None;
+        }
+        let (from, to) = (stop_at / 2, draws.below(stop_at));
+        Some((from, to))
+    }
+}

@@ -1,0 +1,113 @@
+//! What exists of a node only while it is online.
+
+use antiphon_swarm::NodeCore;
+
+use crate::world::World;
+use crate::world::player::Playing;
+
+/// A connection to a peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Connection {
+    pub(super) peer: u32,
+    /// The congestion window of what we send there.
+    pub(super) window: u32,
+}
+
+/// A node that runs.
+#[derive(Debug)]
+pub(super) struct Online {
+    pub(super) session: u32,
+    /// Away only while it handles an input.
+    pub(super) core: Option<Box<NodeCore>>,
+    /// When the core wants to be woken, and the earliest event queued for it.
+    pub(super) due: u64,
+    pub(super) queued: u64,
+    /// By peer.
+    connections: Vec<Connection>,
+    /// Transfers to and from this node.
+    pub(super) incoming: Vec<u32>,
+    pub(super) outgoing: Vec<u32>,
+    /// The window of what the origin sends here; nothing before the first request.
+    pub(super) origin_window: u32,
+    pub(super) http_warm: bool,
+    pub(super) playing: Option<Playing>,
+    /// The track that follows if nothing else is chosen, and whether its license is there.
+    pub(super) expected: Option<(u32, bool)>,
+    pub(super) listening_until: u64,
+}
+
+/// No wake-up wanted.
+pub(super) const NEVER: u64 = u64::MAX;
+
+impl Online {
+    pub(super) fn new(session: u32, core: NodeCore) -> Self {
+        Self {
+            session,
+            core: Some(Box::new(core)),
+            due: NEVER,
+            queued: NEVER,
+            connections: Vec::new(),
+            incoming: Vec::new(),
+            outgoing: Vec::new(),
+            origin_window: crate::net::path::WINDOW_ORIGIN,
+            http_warm: false,
+            playing: None,
+            expected: None,
+            listening_until: 0,
+        }
+    }
+
+    pub(super) fn connections(&self) -> &[Connection] {
+        &self.connections
+    }
+
+    pub(super) fn connection_mut(&mut self, peer: u32) -> Option<&mut Connection> {
+        let at = self
+            .connections
+            .binary_search_by_key(&peer, |c| c.peer)
+            .ok()?;
+        Some(&mut self.connections[at])
+    }
+
+    pub(super) fn is_connected(&self, peer: u32) -> bool {
+        self.connections
+            .binary_search_by_key(&peer, |c| c.peer)
+            .is_ok()
+    }
+
+    pub(super) fn add_connection(&mut self, peer: u32) {
+        if let Err(at) = self.connections.binary_search_by_key(&peer, |c| c.peer) {
+            let window = crate::net::path::WINDOW_PEERS;
+            self.connections.insert(at, Connection { peer, window });
+        }
+    }
+
+    pub(super) fn remove_connection(&mut self, peer: u32) -> bool {
+        let found = self.connections.binary_search_by_key(&peer, |c| c.peer);
+        if let Ok(at) = found {
+            self.connections.remove(at);
+        }
+        found.is_ok()
+    }
+}
+
+impl World {
+    /// The number of the session a user is in, if online.
+    pub(super) fn session(&self, user: u32) -> Option<u32> {
+        self.online[user as usize]
+            .as_ref()
+            .map(|online| online.session)
+    }
+
+    pub(super) fn node(&self, user: u32) -> Option<&Online> {
+        self.online[user as usize].as_deref()
+    }
+
+    pub(super) fn node_mut(&mut self, user: u32) -> Option<&mut Online> {
+        self.online[user as usize].as_deref_mut()
+    }
+
+    pub(super) fn is_connected(&self, a: u32, b: u32) -> bool {
+        self.node(a).is_some_and(|node| node.is_connected(b))
+    }
+}

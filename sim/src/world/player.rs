@@ -1,0 +1,339 @@
+//! A modelled player: sound begins when setup and first audio are there, and stops where data is
+//! missing. No decoder runs.
+
+use antiphon_protocol::ChunkIndex;
+use antiphon_swarm::Input;
+use antiphon_swarm::node::input::Command;
+
+use crate::measure::tally::PlayRow;
+use crate::world::happening::Happening;
+use crate::world::{Chance, World};
+
+/// Music that must be there again before sound goes on after a stall. Guess.
+const REBUFFER_MICROS: u64 = 500_000;
+
+/// Where the sound is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sound {
+    /// None yet, or none since a jump.
+    Waiting,
+    /// It was, or will be, at `byte` at this moment.
+    Sounding { at: u64, byte: u64 },
+    /// It ran dry at this moment before this byte.
+    Stalled { since: u64, byte: u64 },
+}
+
+/// How a play ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Heard to the end, or skipped.
+    Heard,
+    /// The listener went offline.
+    Left,
+    /// The run was over.
+    Cut,
+    /// There was no license to be had.
+    Refused,
+}
+
+/// The current play.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Playing {
+    pub(super) track: u32,
+    pub(super) number: u32,
+    asked: u64,
+    expected: bool,
+    cached: bool,
+    pub(super) licensed: bool,
+    sound: Sound,
+    /// Where sound starts or started last.
+    from: u64,
+    stop_at: u64,
+    jump: Option<(u64, u64)>,
+    /// What was heard before the last jump.
+    heard_before: Option<(u64, u64)>,
+    start_latency: Option<u64>,
+    stalls: u32,
+    stalled_micros: u64,
+    /// Number of the playhead event that counts.
+    turn: u32,
+}
+
+impl Playing {
+    pub(super) const fn new(
+        track: u32,
+        number: u32,
+        asked: u64,
+        expected: bool,
+        cached: bool,
+        (stop_at, jump): (u64, Option<(u64, u64)>),
+    ) -> Self {
+        Self {
+            track,
+            number,
+            asked,
+            expected,
+            cached,
+            licensed: false,
+            sound: Sound::Waiting,
+            from: 0,
+            stop_at,
+            jump,
+            heard_before: None,
+            start_latency: None,
+            stalls: 0,
+            stalled_micros: 0,
+            turn: 0,
+        }
+    }
+}
+
+impl World {
+    fn playing(&self, user: u32) -> Option<Playing> {
+        self.node(user).and_then(|online| online.playing)
+    }
+
+    fn set_playing(&mut self, user: u32, playing: Playing) {
+        if let Some(online) = self.node_mut(user) {
+            online.playing = Some(playing);
+        }
+    }
+
+    /// Chunks of a track arrived.
+    pub(super) fn data_arrived(&mut self, user: u32, track: u32) {
+        let Some(playing) = self.playing(user).filter(|playing| playing.track == track) else {
+            return;
+        };
+        match playing.sound {
+            Sound::Waiting => self.try_start(user),
+            Sound::Stalled { byte, .. } => self.try_resume(user, byte),
+            Sound::Sounding { .. } => {}
+        }
+    }
+
+    /// Starts the sound if license, setup and the first audio are there.
+    pub(super) fn try_start(&mut self, user: u32) {
+        let Some(mut playing) = self.playing(user) else {
+            return;
+        };
+        let device = self.scenario.device.get(self.person(user).device as usize);
+        let Some((decode, buffer)) = device.map(|d| (d.decode.micros(), d.start_buffer.micros()))
+        else {
+            return;
+        };
+        let shelf = &self.shelves[user as usize];
+        let setup = shelf.first_missing(playing.track, ChunkIndex(0)) != Some(ChunkIndex(0));
+        let audio = self.is_there(user, &playing, playing.from, buffer);
+        if !playing.licensed || !setup || !audio || playing.sound != Sound::Waiting {
+            return;
+        }
+        let disk = if playing.cached {
+            self.disk_time(user, playing.number)
+        } else {
+            0
+        };
+        let at = self.now + decode + disk;
+        playing.start_latency.get_or_insert(at - playing.asked);
+        playing.sound = Sound::Sounding {
+            at,
+            byte: playing.from,
+        };
+        self.set_playing(user, playing);
+        self.tell_playhead(user, playing.from, true);
+        self.plan_playhead(user);
+    }
+
+    /// Whether the music from `byte` on is there for so long, or to where it ends.
+    fn is_there(&self, user: u32, playing: &Playing, byte: u64, micros: u64) -> bool {
+        let chunk = ChunkIndex::of_byte(byte);
+        let until = byte + self.music.bytes_in(micros);
+        let until = until.min(self.music.size(playing.track) - 1).max(byte);
+        let missing = self.shelves[user as usize].first_missing(playing.track, chunk);
+        missing.is_none_or(|missing| missing > ChunkIndex::of_byte(until))
+    }
+
+    fn disk_time(&self, user: u32, play: u32) -> u64 {
+        let device = self.scenario.device.get(self.person(user).device as usize);
+        let mut draws = self.draws(Chance::Fault, u64::from(user) << 32 | u64::from(play));
+        let seconds = device.map_or(0.0, |d| draws.log_normal(d.disk.0, d.disk_sigma));
+        (seconds * 1e6) as u64
+    }
+
+    fn try_resume(&mut self, user: u32, byte: u64) {
+        let Some(mut playing) = self.playing(user) else {
+            return;
+        };
+        let Sound::Stalled { since, .. } = playing.sound else {
+            return;
+        };
+        if !self.is_there(user, &playing, byte, REBUFFER_MICROS) {
+            return;
+        }
+        playing.stalled_micros += self.now - since;
+        playing.sound = Sound::Sounding { at: self.now, byte };
+        self.set_playing(user, playing);
+        self.tell_playhead(user, byte, true);
+        self.plan_playhead(user);
+    }
+
+    fn tell_playhead(&mut self, user: u32, byte: u64, playing: bool) {
+        let chunk = ChunkIndex::of_byte(byte);
+        self.feed(user, Input::Command(Command::Playhead { chunk, playing }));
+    }
+
+    /// The byte before which the sound must stop for want of data.
+    fn wall(&self, user: u32, track: u32, byte: u64) -> u64 {
+        let missing = self.shelves[user as usize].first_missing(track, ChunkIndex::of_byte(byte));
+        missing.map_or(u64::MAX, |chunk| chunk.byte_offset().max(byte))
+    }
+
+    /// Looks again when the playhead is where data is missing, or where the listener acts.
+    fn plan_playhead(&mut self, user: u32) {
+        let Some(mut playing) = self.playing(user) else {
+            return;
+        };
+        let Sound::Sounding { at, byte } = playing.sound else {
+            return;
+        };
+        let wall = self.wall(user, playing.track, byte);
+        let acts = playing.jump.map_or(playing.stop_at, |(from, _)| from);
+        let next = wall.min(acts).max(byte);
+        let turns = &mut self.people[user as usize].turns;
+        *turns += 1;
+        playing.turn = *turns;
+        let turn = playing.turn;
+        self.set_playing(user, playing);
+        let when = (at + self.music.time_of(next - byte)).max(self.now);
+        self.queue.push(when, Happening::Playhead { user, turn });
+    }
+
+    pub(super) fn playhead(&mut self, user: u32, turn: u32) -> u64 {
+        let Some(mut playing) = self.playing(user) else {
+            return 0;
+        };
+        let Sound::Sounding { at, byte } = playing.sound else {
+            return 0;
+        };
+        if playing.turn != turn {
+            return 0;
+        }
+        // One byte of grace for rounding.
+        let now_at = byte + self.music.bytes_in(self.now.saturating_sub(at)) + 1;
+        if let Some((from, to)) = playing.jump.filter(|(from, _)| now_at >= *from) {
+            playing.heard_before = Some((playing.from, from));
+            (playing.jump, playing.from, playing.sound) = (None, to, Sound::Waiting);
+            self.set_playing(user, playing);
+            let to = ChunkIndex::of_byte(to);
+            self.feed(user, Input::Command(Command::Seek { to }));
+            self.try_start(user);
+            return 2;
+        }
+        if now_at >= playing.stop_at {
+            self.end_play(user, Ending::Heard);
+            self.next_play(user);
+            return 3;
+        }
+        let wall = self.wall(user, playing.track, byte);
+        if now_at < wall {
+            self.plan_playhead(user);
+            return 4;
+        }
+        playing.stalls += 1;
+        playing.sound = Sound::Stalled {
+            since: self.now,
+            byte: wall,
+        };
+        self.set_playing(user, playing);
+        self.tally.note_stall(self.now);
+        self.tell_playhead(user, wall, false);
+        5
+    }
+
+    /// The core sees no source for what plays. The node gives a play up that never sounded.
+    pub(super) fn starved(&mut self, user: u32, play: u32) -> u64 {
+        let playing = self.playing(user).filter(|playing| playing.number == play);
+        if playing.is_none_or(|playing| playing.start_latency.is_some()) {
+            return 0;
+        }
+        self.end_play(user, Ending::Refused);
+        self.after_refusal(user);
+        1
+    }
+
+    /// Counts the play and forgets it. What follows is the caller's matter.
+    pub(super) fn end_play(&mut self, user: u32, ending: Ending) {
+        let now = self.now;
+        let Some(playing) = self.node_mut(user).and_then(|online| online.playing.take()) else {
+            return;
+        };
+        let (until, waits) = match playing.sound {
+            Sound::Waiting => (playing.from, 0),
+            Sound::Stalled { since, byte } => (byte, now - since),
+            Sound::Sounding { at, byte } => (byte + self.music.bytes_in(now.saturating_sub(at)), 0),
+        };
+        let heard = [
+            playing.heard_before,
+            Some((playing.from, until.min(playing.stop_at).max(playing.from))),
+        ];
+        let (server, peers, cache) = self.sources(user, playing.track, &heard);
+        let fetched = self.fetched(user, playing.track);
+        if playing.asked >= self.settle {
+            let person = self.person(user);
+            self.tally.note_play(PlayRow {
+                user,
+                region: person.region,
+                access: person.access,
+                nat: person.nat,
+                track: playing.track,
+                expected: playing.expected,
+                cached: playing.cached,
+                asked: playing.asked,
+                start_latency: playing.start_latency,
+                waited: now - playing.asked,
+                stalls: playing.stalls,
+                stalled: playing.stalled_micros + waits,
+                server,
+                peers,
+                cache,
+                fetched,
+                ending,
+            });
+        }
+        self.shelves[user as usize].close(playing.track);
+    }
+
+    /// Bytes heard, by where they came from.
+    fn sources(&self, user: u32, track: u32, heard: &[Option<(u64, u64)>]) -> (u64, u64, u64) {
+        let (mut server, mut peers, mut cache) = (0, 0, 0);
+        let part = self.shelves[user as usize].part(track);
+        for (from, until) in heard.iter().flatten().copied() {
+            let mut at = from;
+            while at < until {
+                let chunk = ChunkIndex::of_byte(at);
+                let end = ChunkIndex(chunk.0 + 1).byte_offset().min(until);
+                let bytes = end - at;
+                match part {
+                    Some(part) if part.from_origin.contains(chunk) => server += bytes,
+                    Some(part) if part.from_peers.contains(chunk) => peers += bytes,
+                    _ => cache += bytes,
+                }
+                at = end;
+            }
+        }
+        (server, peers, cache)
+    }
+
+    /// Bytes of a track fetched since it came into use.
+    pub(super) fn fetched(&self, user: u32, track: u32) -> u64 {
+        let Some(part) = self.shelves[user as usize].part(track) else {
+            return 0;
+        };
+        let geometry = self.music.spec(track).geometry;
+        let chunks = (0..self.music.chunks(track)).map(ChunkIndex);
+        let fetched = chunks
+            .filter(|chunk| part.from_peers.contains(*chunk) || part.from_origin.contains(*chunk));
+        fetched
+            .map(|chunk| geometry.chunk_bytes(chunk) as u64)
+            .sum()
+    }
+}

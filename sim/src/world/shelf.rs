@@ -1,0 +1,184 @@
+//! What a user's disk holds, in 8 bytes a track while they are offline.
+//!
+//! It mirrors the holdings of the core, which does not tell them, and adds where each chunk came
+//! from. Not here: what to keep; the core decides.
+
+use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry};
+
+/// A track of which something is held.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) track: u32,
+    /// Seconds from the start of the run to the last use, and whether all of it is there.
+    used_full: i32,
+}
+
+impl Held {
+    pub(super) const fn used(self) -> i32 {
+        self.used_full >> 1
+    }
+
+    pub(super) const fn is_full(self) -> bool {
+        self.used_full & 1 == 1
+    }
+}
+
+/// A track that is incomplete or in use, by chunk.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) track: u32,
+    pub(super) held: ChunkSet,
+    /// Chunks fetched since the track came into use.
+    pub(super) from_peers: ChunkSet,
+    pub(super) from_origin: ChunkSet,
+}
+
+/// One user's disk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shelf {
+    /// By track.
+    held: Vec<Held>,
+    parts: Vec<Part>,
+}
+
+impl Shelf {
+    pub(super) fn tracks(&self) -> &[Held] {
+        &self.held
+    }
+
+    pub(super) fn get(&self, track: u32) -> Option<Held> {
+        self.at(track).ok().map(|at| self.held[at])
+    }
+
+    pub(super) fn part(&self, track: u32) -> Option<&Part> {
+        self.parts.iter().find(|part| part.track == track)
+    }
+
+    /// The track was used at this second.
+    pub(super) fn touch(&mut self, track: u32, second: i32) {
+        if let Ok(at) = self.at(track) {
+            let full = self.held[at].used_full & 1;
+            self.held[at].used_full = second << 1 | full;
+        }
+    }
+
+    /// Adds a complete track.
+    pub(super) fn add_full(&mut self, track: u32, second: i32) {
+        let entry = Held {
+            track,
+            used_full: second << 1 | 1,
+        };
+        match self.at(track) {
+            Ok(at) => self.held[at] = entry,
+            Err(at) => self.held.insert(at, entry),
+        }
+    }
+
+    /// Opens the track by chunk, so that its chunks can be followed.
+    pub(super) fn open(&mut self, track: u32, geometry: Geometry) -> &mut Part {
+        let at = match self.parts.iter().position(|part| part.track == track) {
+            Some(at) => at,
+            None => {
+                let full = self.get(track).is_some_and(Held::is_full);
+                let held = if full {
+                    ChunkSet::full(geometry)
+                } else {
+                    ChunkSet::empty(geometry)
+                };
+                self.parts.push(Part {
+                    track,
+                    held,
+                    from_peers: ChunkSet::empty(geometry),
+                    from_origin: ChunkSet::empty(geometry),
+                });
+                self.parts.len() - 1
+            }
+        };
+        &mut self.parts[at]
+    }
+
+    /// The part changed: something is held now, perhaps everything.
+    pub(super) fn note_progress(&mut self, track: u32, second: i32) {
+        let Some(part) = self.part(track) else { return };
+        let used_full = second << 1 | i32::from(part.held.is_full());
+        match self.at(track) {
+            Ok(at) => self.held[at].used_full |= used_full & 1,
+            Err(at) => self.held.insert(at, Held { track, used_full }),
+        }
+    }
+
+    /// The track is not in use any more: forgets where its chunks came from, and the chunks
+    /// themselves if all or none are there.
+    pub(super) fn close(&mut self, track: u32) {
+        let Some(at) = self.parts.iter().position(|part| part.track == track) else {
+            return;
+        };
+        let part = &mut self.parts[at];
+        if part.held.is_full() || part.held.is_empty() {
+            self.parts.swap_remove(at);
+            return;
+        }
+        for chunk in (0..part.held.chunk_count()).map(ChunkIndex) {
+            part.from_peers.remove(chunk);
+            part.from_origin.remove(chunk);
+        }
+    }
+
+    /// The track was evicted.
+    pub(super) fn remove(&mut self, track: u32) {
+        if let Ok(at) = self.at(track) {
+            self.held.remove(at);
+        }
+        self.parts.retain(|part| part.track != track);
+    }
+
+    /// The first chunk from `chunk` on that is not held; nothing if all of them are.
+    pub(super) fn first_missing(&self, track: u32, chunk: ChunkIndex) -> Option<ChunkIndex> {
+        match self.part(track) {
+            Some(part) => part.held.first_missing(chunk),
+            None if self.get(track).is_some_and(Held::is_full) => None,
+            None => Some(chunk),
+        }
+    }
+
+    fn at(&self, track: u32) -> Result<usize, usize> {
+        self.held.binary_search_by_key(&track, |held| held.track)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_protocol::ByteCount;
+
+    use super::*;
+
+    #[test]
+    fn a_track_fills_up_and_shrinks_to_eight_bytes() {
+        let geometry = Geometry::new(ByteCount(3 * 16_384)).expect("legal");
+        let mut shelf = Shelf::default();
+        assert_eq!(shelf.first_missing(7, ChunkIndex(0)), Some(ChunkIndex(0)));
+        for chunk in 0..3 {
+            shelf.open(7, geometry).held.insert(ChunkIndex(chunk));
+            shelf.note_progress(7, 100);
+        }
+        let held = shelf.get(7).expect("held");
+        assert!(held.is_full() && held.used() == 100);
+        shelf.close(7);
+        assert!(shelf.part(7).is_none());
+        assert_eq!(shelf.first_missing(7, ChunkIndex(0)), None);
+        shelf.touch(7, -5);
+        assert_eq!(shelf.get(7).map(Held::used), Some(-5));
+        shelf.remove(7);
+        assert!(shelf.tracks().is_empty());
+        assert_eq!(size_of::<Held>(), 8);
+    }
+
+    #[test]
+    fn what_is_not_held_in_part_is_not_kept() {
+        let geometry = Geometry::new(ByteCount(16_384)).expect("legal");
+        let mut shelf = Shelf::default();
+        shelf.open(1, geometry);
+        shelf.close(1);
+        assert!(shelf.part(1).is_none() && shelf.get(1).is_none());
+    }
+}

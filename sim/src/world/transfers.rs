@@ -1,0 +1,480 @@
+//! Spans on their way: asked, accepted, flowing. What arrives is in [`super::deliver`].
+
+use antiphon_protocol::error_code::ErrorCode;
+use antiphon_protocol::peer::Priority;
+use antiphon_protocol::{ByteCount, CHUNK_BYTES, ChunkIndex, Span};
+use antiphon_swarm::node::input::FetchEvent;
+use antiphon_swarm::node::output::{OriginRoute, Source};
+use antiphon_swarm::{Duration, FetchId, Input, PeerKey, RenditionKey, UploadId};
+
+use crate::net::fluid::FlowId;
+use crate::net::path;
+use crate::world::happening::Happening;
+use crate::world::{Chance, World};
+
+/// Bytes of hashes sent with each chunk: one parent node of 64 bytes.
+const HASH_BYTES: u64 = 64;
+
+/// Bytes of a request and its answer. From the codec.
+const REQUEST_BYTES: u64 = 48;
+
+/// Most chunks told of in one event: 256 KiB.
+const MARK_CHUNKS_MAX: u32 = 16;
+
+/// Where a transfer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The request travels, or the source thinks.
+    Asked,
+    /// The origin looks for the bytes.
+    Serving,
+    /// Bytes leave the source.
+    Flowing(FlowId),
+    /// All bytes have left.
+    Sent,
+}
+
+/// One span.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transfer {
+    /// Changes when the number is used again.
+    pub(super) life: u32,
+    pub(super) to: u32,
+    pub(super) fetch: FetchId,
+    pub(super) source: Source,
+    pub(super) track: u32,
+    pub(super) span: Span,
+    pub(super) priority: Priority,
+    /// How far ahead of need it was asked.
+    pub(super) need: Duration,
+    pub(super) stage: Stage,
+    /// The asker does not want it any more.
+    pub(super) canceled: bool,
+    /// Number of the step that counts; earlier ones are void.
+    pub(super) turn: u32,
+    /// The chunk after the last of the next mark.
+    pub(super) mark: u32,
+    /// The chunk after the last that arrived.
+    pub(super) arrived: u32,
+    pub(super) rtt: u64,
+    pub(super) window: u32,
+    pub(super) last_arrival: u64,
+}
+
+/// All of them, by number.
+#[derive(Debug, Default)]
+pub(super) struct Transfers {
+    list: Vec<Transfer>,
+    free: Vec<u32>,
+    /// The transfer of each flow.
+    by_flow: Vec<u32>,
+}
+
+impl Transfers {
+    fn insert(&mut self, mut transfer: Transfer) -> u32 {
+        if let Some(id) = self.free.pop() {
+            transfer.life = self.list[id as usize].life;
+            self.list[id as usize] = transfer;
+            return id;
+        }
+        self.list.push(transfer);
+        (self.list.len() - 1) as u32
+    }
+
+    pub(super) fn get(&self, id: u32, life: u32) -> Option<Transfer> {
+        self.list
+            .get(id as usize)
+            .filter(|t| t.life == life)
+            .copied()
+    }
+
+    pub(super) fn of(&mut self, id: u32) -> &mut Transfer {
+        &mut self.list[id as usize]
+    }
+
+    fn of_upload(&self, upload: UploadId) -> Option<(u32, Transfer)> {
+        let (id, life) = (upload.0 as u32, (upload.0 >> 32) as u32);
+        self.get(id, life).map(|transfer| (id, transfer))
+    }
+
+    fn release(&mut self, id: u32) {
+        let life = &mut self.list[id as usize].life;
+        *life = life.wrapping_add(1);
+        self.free.push(id);
+    }
+
+    fn own(&mut self, flow: FlowId, id: u32) {
+        let at = flow.0 as usize;
+        if self.by_flow.len() <= at {
+            self.by_flow.resize(at + 1, 0);
+        }
+        self.by_flow[at] = id;
+    }
+}
+
+fn upload_id(id: u32, life: u32) -> UploadId {
+    UploadId(u64::from(life) << 32 | u64::from(id))
+}
+
+impl World {
+    /// Bytes on the line for the chunks of `span` before `until`.
+    pub(super) fn line_bytes(&self, track: u32, span: Span, until: u32) -> u64 {
+        self.music_bytes(track, span.first().0, until)
+            + HASH_BYTES * u64::from(until - span.first().0)
+    }
+
+    /// Music in the chunks from `first` to `until`.
+    pub(super) fn music_bytes(&self, track: u32, first: u32, until: u32) -> u64 {
+        let size = self.music.size(track);
+        let at = |chunk: u32| (u64::from(chunk) * CHUNK_BYTES).min(size);
+        at(until) - at(first)
+    }
+
+    pub(super) fn request(
+        &mut self,
+        node: u32,
+        (fetch, source, track): (FetchId, Source, u32),
+        span: Span,
+        priority: Priority,
+        need: Duration,
+    ) {
+        let rtt = match source {
+            Source::Peer(peer) => self.rtt(node, peer.0),
+            Source::Origin(_) => self.rtt_origin(node),
+        };
+        let first = span.first().0;
+        let id = self.transfers.insert(Transfer {
+            life: 0,
+            to: node,
+            fetch,
+            source,
+            track,
+            span,
+            priority,
+            need,
+            stage: Stage::Asked,
+            canceled: false,
+            turn: 0,
+            mark: first,
+            arrived: first,
+            rtt,
+            window: 0,
+            last_arrival: 0,
+        });
+        let life = self.transfers.of(id).life;
+        self.tally.requests += 1;
+        self.tally.note_control(self.now, REQUEST_BYTES);
+        let mut delay = rtt / 2 + self.loss_delay(node, self.tally.requests << 1 | 1, rtt);
+        if let Some(online) = self.node_mut(node) {
+            online.incoming.push(id);
+            if source == Source::Origin(OriginRoute::Http) && !online.http_warm {
+                online.http_warm = true;
+                // TCP and TLS.
+                delay += 2 * rtt;
+            }
+        }
+        self.after(delay, Happening::Asked { transfer: id, life });
+    }
+
+    /// The request is at its source, or the origin has found the bytes.
+    pub(super) fn asked(&mut self, id: u32, life: u32) -> u64 {
+        let Some(transfer) = self.transfers.get(id, life) else {
+            return 0;
+        };
+        if transfer.canceled {
+            self.transfers.release(id);
+            return 1;
+        }
+        let Transfer {
+            to,
+            source,
+            track,
+            span,
+            priority,
+            need,
+            ..
+        } = transfer;
+        match (source, transfer.stage) {
+            (Source::Peer(holder), _) => {
+                if self.is_connected(holder.0, to) {
+                    let asked = Input::SpanAsked {
+                        upload: upload_id(id, life),
+                        peer: PeerKey(to),
+                        rendition: RenditionKey(track),
+                        span,
+                        priority,
+                        deadline: need,
+                    };
+                    self.feed(holder.0, asked);
+                }
+            }
+            (Source::Origin(_), Stage::Serving) => self.begin(id),
+            (Source::Origin(route), _) => {
+                let udp = self
+                    .nats
+                    .get(self.person(to).nat as usize)
+                    .is_none_or(|nat| nat.udp);
+                if self.faults.origin_refuses {
+                    self.fail(id, FetchEvent::Failed);
+                } else if !self.faults.origin_lost && (udp || route == OriginRoute::Http) {
+                    self.transfers.of(id).stage = Stage::Serving;
+                    let service = self.origin_service(to, transfer.fetch);
+                    self.after(service, Happening::Asked { transfer: id, life });
+                }
+            }
+        }
+        2
+    }
+
+    fn origin_service(&self, node: u32, fetch: FetchId) -> u64 {
+        let mut draws = self.draws(Chance::Origin, u64::from(node) << 32 ^ fetch.0);
+        let origin = &self.scenario.origin;
+        let seconds = draws.log_normal(origin.first_byte.0, origin.first_byte_sigma);
+        (seconds * 1e6) as u64
+    }
+
+    pub(super) fn accept(&mut self, upload: UploadId) {
+        let Some((id, transfer)) = self.transfers.of_upload(upload) else {
+            return;
+        };
+        if transfer.priority == Priority::Urgent {
+            // Others hear of the first chunk soon enough.
+            let event = FetchEvent::Accepted;
+            self.tell(&transfer, event);
+        }
+        self.begin(id);
+    }
+
+    pub(super) fn decline(&mut self, upload: UploadId, code: ErrorCode, retry_after: Duration) {
+        if let Some((id, _)) = self.transfers.of_upload(upload) {
+            self.tally.declines += 1;
+            self.fail(id, FetchEvent::Declined { code, retry_after });
+        }
+    }
+
+    /// The holder ends an upload it had accepted.
+    pub(super) fn end_upload(&mut self, upload: UploadId) {
+        if let Some((id, _)) = self.transfers.of_upload(upload) {
+            self.stop_flow(id, 0);
+            self.fail(id, FetchEvent::Failed);
+        }
+    }
+
+    fn tell(&mut self, transfer: &Transfer, event: FetchEvent) {
+        let fetch = transfer.fetch;
+        self.feed_after(transfer.rtt / 2, transfer.to, Input::Fetch { fetch, event });
+    }
+
+    /// The last news of a transfer that does not come to its end.
+    fn fail(&mut self, id: u32, event: FetchEvent) {
+        let transfer = *self.transfers.of(id);
+        if !transfer.canceled {
+            self.tell(&transfer, event);
+        }
+        self.forget(id);
+    }
+
+    /// Takes the transfer off its asker's list and frees its number.
+    pub(super) fn forget(&mut self, id: u32) {
+        let to = self.transfers.of(id).to;
+        if let Some(online) = self.node_mut(to) {
+            online.incoming.retain(|other| *other != id);
+        }
+        self.transfers.release(id);
+    }
+
+    /// Bytes begin to leave the source.
+    fn begin(&mut self, id: u32) {
+        let transfer = *self.transfers.of(id);
+        if transfer.stage != Stage::Asked && transfer.stage != Stage::Serving {
+            return;
+        }
+        let (from, window) = match transfer.source {
+            Source::Peer(peer) => {
+                let to = transfer.to;
+                let Some(holder) = self.node_mut(peer.0) else {
+                    return;
+                };
+                holder.outgoing.push(id);
+                let window = holder
+                    .connection_mut(to)
+                    .map_or(0, |connection| connection.window);
+                (self.person(peer.0).up, window)
+            }
+            Source::Origin(_) => {
+                let window = self
+                    .node(transfer.to)
+                    .map_or(0, |online| online.origin_window);
+                (self.origin_link, window)
+            }
+        };
+        let down = self.person(transfer.to).down;
+        let cap = path::loss_cap(self.scenario.network.loss.0, transfer.rtt);
+        let background = transfer.priority >= Priority::Prefetch;
+        let flow = self.network.start(self.now, from, down, cap, background);
+        self.transfers.own(flow, id);
+        let rate = self.network.rate(flow);
+        let transfer = self.transfers.of(id);
+        transfer.stage = Stage::Flowing(flow);
+        transfer.window = window;
+        transfer.mark = next_mark(transfer, rate);
+        self.plan_steps();
+    }
+
+    /// Rates changed: looks anew when each flow reaches its next mark.
+    pub(super) fn plan_steps(&mut self) {
+        let mut flows = core::mem::take(&mut self.scratch_flows);
+        self.network.take_changed(&mut flows);
+        for flow in &flows {
+            let Some(id) = self.transfers.by_flow.get(flow.0 as usize).copied() else {
+                continue;
+            };
+            self.plan_step(id);
+        }
+        self.scratch_flows = flows;
+    }
+
+    pub(super) fn plan_step(&mut self, id: u32) {
+        let transfer = *self.transfers.of(id);
+        let Stage::Flowing(flow) = transfer.stage else {
+            return;
+        };
+        let bytes = self.line_bytes(transfer.track, transfer.span, transfer.mark);
+        let at = self.network.time_of(self.now, flow, bytes);
+        let transfer = self.transfers.of(id);
+        transfer.turn = transfer.turn.wrapping_add(1);
+        let (life, turn) = (transfer.life, transfer.turn);
+        if let Some(at) = at {
+            self.queue.push(
+                at,
+                Happening::Step {
+                    transfer: id,
+                    life,
+                    turn,
+                },
+            );
+        }
+    }
+
+    /// Ends the flow, if one runs; the holder hears of it `delay` from now.
+    pub(super) fn stop_flow(&mut self, id: u32, delay: u64) {
+        let transfer = *self.transfers.of(id);
+        let Stage::Flowing(flow) = transfer.stage else {
+            return;
+        };
+        let complete = transfer.mark == transfer.span.end().0 && delay > 0;
+        let sent = self.network.stop(self.now, flow);
+        self.transfers.of(id).stage = Stage::Sent;
+        self.tally.note_sent(self.now, sent);
+        if let Source::Peer(peer) = transfer.source {
+            let upload = upload_id(id, transfer.life);
+            let sent = ByteCount(sent);
+            let ended = Input::UploadEnded {
+                upload,
+                sent,
+                complete,
+            };
+            let to = transfer.to;
+            if let Some(holder) = self.node_mut(peer.0) {
+                holder.outgoing.retain(|other| *other != id);
+                if let Some(connection) = holder.connection_mut(to) {
+                    connection.window = path::window_after(connection.window, sent.0);
+                }
+                self.feed_after(delay.saturating_sub(1), peer.0, ended);
+            }
+            self.tally.note_upload(self.now, peer.0, sent.0);
+        } else if let Some(online) = self.node_mut(transfer.to) {
+            online.origin_window = path::window_after(online.origin_window, sent);
+            self.tally.note_origin(self.now, sent);
+        }
+        self.plan_steps();
+    }
+
+    /// The asker does not want it any more; the source hears of it later.
+    pub(super) fn cancel(&mut self, node: u32, fetch: FetchId) {
+        let ids = self
+            .node(node)
+            .map(|online| online.incoming.clone())
+            .unwrap_or_default();
+        let Some(id) = ids
+            .into_iter()
+            .find(|id| self.transfers.of(*id).fetch == fetch)
+        else {
+            return;
+        };
+        if let Some(online) = self.node_mut(node) {
+            online.incoming.retain(|other| *other != id);
+        }
+        let transfer = self.transfers.of(id);
+        transfer.canceled = true;
+        let (life, delay) = (transfer.life, transfer.rtt / 2);
+        self.after(delay, Happening::Canceled { transfer: id, life });
+    }
+
+    pub(super) fn canceled(&mut self, id: u32, life: u32) -> u64 {
+        let Some(transfer) = self.transfers.get(id, life) else {
+            return 0;
+        };
+        match transfer.stage {
+            Stage::Flowing(_) => {
+                self.stop_flow(id, 0);
+                self.transfers.release(id);
+            }
+            // Everything is sent already; it is freed when it arrives.
+            Stage::Sent => {}
+            Stage::Asked | Stage::Serving => self.transfers.release(id),
+        }
+        1
+    }
+
+    /// Nothing of what `from` sends `to` arrives any more.
+    pub(super) fn cut_transfers(&mut self, from: u32, to: u32) {
+        let source = Source::Peer(PeerKey(from));
+        let ids = self
+            .node(to)
+            .map(|online| online.incoming.clone())
+            .unwrap_or_default();
+        for id in ids {
+            if self.transfers.of(id).source == source {
+                self.stop_flow(id, 0);
+                self.forget(id);
+            }
+        }
+        // Those that were canceled and still flow.
+        let ids = self
+            .node(from)
+            .map(|online| online.outgoing.clone())
+            .unwrap_or_default();
+        for id in ids {
+            if self.transfers.of(id).to == to {
+                self.stop_flow(id, 0);
+                self.transfers.release(id);
+            }
+        }
+    }
+}
+
+/// The end of the chunks told of together: single ones while they are needed soon or come
+/// slowly, so that the core sees a stall as early as the node would.
+pub(super) fn next_mark(transfer: &Transfer, rate: f64) -> u32 {
+    let (from, end) = (transfer.mark, transfer.span.end().0);
+    let first = from == transfer.span.first().0;
+    let chunks = if first || transfer.priority == Priority::Urgent {
+        1
+    } else {
+        // Under the shortest patience of each rung: 250 ms, or 8 s in the background.
+        let seconds = if transfer.need >= Duration::from_secs(30) {
+            1.0
+        } else {
+            0.1
+        };
+        let chunks = rate * seconds / CHUNK_BYTES as f64;
+        (chunks as u32).clamp(1, MARK_CHUNKS_MAX)
+    };
+    (from + chunks).min(end)
+}
+
+/// The chunk after the last of a mark, as the core wants it.
+pub(super) const fn until(mark: u32) -> ChunkIndex {
+    ChunkIndex(mark)
+}

@@ -1,0 +1,57 @@
+//! Caches as weeks of listening leave them, without the weeks: only what is held, no network.
+
+use crate::engine::random::Draws;
+use crate::scenario::Scenario;
+use crate::world::Chance;
+use crate::world::catalog::Music;
+use crate::world::people::Person;
+use crate::world::shelf::Shelf;
+
+/// Time between two tracks that came into a cache: a few new ones an hour of listening. Guess;
+/// only the order matters, to what is evicted first and to leases.
+const BETWEEN_SECS: i32 = 1_800;
+
+/// Plays looked at for each track the cache holds, before a small catalog counts as exhausted.
+const TRIES_PER_TRACK: u64 = 20;
+
+/// One shelf for each person.
+pub(super) fn shelves(
+    scenario: &Scenario,
+    seed: u64,
+    people: &[Person],
+    music: &Music,
+) -> Vec<Shelf> {
+    let users = people.iter().enumerate();
+    users
+        .map(|(user, person)| {
+            let warm = scenario
+                .device
+                .get(person.device as usize)
+                .map_or(1.0, |device| device.warm.0);
+            let budget = (person.disk.0 as f64 * warm) as u64;
+            shelf(seed, user as u64, budget, music)
+        })
+        .collect()
+}
+
+/// Replays of what is held change the order only, so the last distinct tracks played are drawn
+/// by popularity until the budget is full.
+fn shelf(seed: u64, user: u64, budget: u64, music: &Music) -> Shelf {
+    let mut draws = Draws::of(seed, Chance::Warm as u64, user);
+    let mut shelf = Shelf::default();
+    let (mut bytes, mut age) = (0_u64, 0_i32);
+    let tries = u64::from(music.tracks()) * TRIES_PER_TRACK;
+    for _ in 0..tries {
+        let track = music.draw(&mut draws);
+        if shelf.get(track).is_some() {
+            continue;
+        }
+        bytes += music.size(track);
+        if bytes > budget {
+            break;
+        }
+        age += (draws.exponential(f64::from(BETWEEN_SECS)) as i32).max(1);
+        shelf.add_full(track, -age);
+    }
+    shelf
+}

@@ -1,0 +1,4 @@
+//! Whole runs of small worlds.
+
+mod determinism;
+mod worlds;
