@@ -174,6 +174,7 @@ impl NodeConfig {
         let mut config = Self::antiphon();
         // 15 s at 160 kbit/s.
         config.start.head_chunks = 18;
+        config.start.hopeful_head_chunks = 18;
         config.start.holders_grace = Duration::ZERO;
         config.start.near_tracker_grace = Duration::ZERO;
         config.start.peer_head_wait = Duration::ZERO;
