@@ -201,7 +201,7 @@ async fn a_node_gives_nothing_to_a_forged_ticket_and_its_bytes_to_a_genuine_one(
         // Seen from here a connection may come up, because the holder's ticket is genuine.
         let let_in = outsider.dial(contact.clone()).await.unwrap();
         if let_in {
-            let end = outsider.fetch_first_chunk(contact.node, swarm, &piece);
+            let end = outsider.fetch(contact.node, swarm, &piece, 1);
             assert_ne!(end.await.unwrap(), FetchEvent::Done);
             let gone = |event: &PeerEvent| matches!(event, PeerEvent::Disconnected { .. });
             outsider.sees("the holder hangs up", gone).await.unwrap();
@@ -212,9 +212,7 @@ async fn a_node_gives_nothing_to_a_forged_ticket_and_its_bytes_to_a_genuine_one(
     }
     outsider.peers.set_ticket(genuine);
     assert!(outsider.dial(contact.clone()).await.unwrap());
-    let end = outsider
-        .fetch_first_chunk(contact.node, swarm, &piece)
-        .await;
+    let end = outsider.fetch(contact.node, swarm, &piece, 1).await;
     assert_eq!(end.unwrap(), FetchEvent::Done);
     assert_eq!(outsider.received.chunks(), 1);
 }

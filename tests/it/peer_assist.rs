@@ -57,3 +57,24 @@ async fn what_comes_through_peers_sounds_sample_for_sample_like_what_was_ingeste
     let is_music = expected.iter().any(|sample| sample.abs() > 0.05);
     assert!(is_music, "silence would prove nothing");
 }
+
+#[tokio::test]
+async fn a_seed_keeps_what_it_is_told_to_and_gives_it_when_nobody_else_can() {
+    let mut network = Network::start("seed").await.unwrap();
+    let piece = network.library().piece("aurora").unwrap();
+    let another = network.library().piece("birch").unwrap();
+    let seed = network.seed("seed", &piece).await.unwrap();
+    network
+        .knows_holder(&piece, seed.said("node").unwrap())
+        .await
+        .unwrap();
+    network.kill_origin().await.unwrap();
+    let listener = network.listener("listener").await.unwrap();
+    listener.play(&piece).await.unwrap();
+    listener.holds(&piece).await.unwrap();
+    let play = listener.api.latest_play().await.unwrap();
+    assert_eq!((play.bytes.origin, play.stalls), (0, 0));
+    listener.play(&another).await.unwrap();
+    let play = listener.has_played().await.unwrap();
+    assert!(play.failure.contains("not available"), "{play:?}");
+}

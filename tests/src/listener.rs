@@ -103,6 +103,14 @@ impl Listener {
         self.part.kill().await
     }
 
+    /// Freezes the node: its connections stay, but nothing is done any more.
+    ///
+    /// # Errors
+    /// If it had ended by itself.
+    pub async fn freeze(&mut self) -> anyhow::Result<()> {
+        self.part.freeze().await
+    }
+
     /// Starts the node again after a kill, with what it kept: no name, no password.
     ///
     /// # Errors

@@ -117,6 +117,33 @@ impl Network {
         Listener::start(self.folder(), name, self.tracker(), options).await
     }
 
+    /// Starts a seed that keeps `piece`.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn seed(&self, name: &str, piece: &Known) -> anyhow::Result<Part> {
+        let home = self.folder.join(name);
+        let arguments = [
+            "seed",
+            "--keep",
+            &piece.id(),
+            "--tracker",
+            self.tracker(),
+            "--data",
+            &text(&home.join("data")),
+            "--cache",
+            &text(&home.join("cache")),
+            "--listen",
+            ANY,
+            "--api",
+            ANY,
+            "--user",
+            name,
+            "--register",
+        ];
+        Part::start(name, &words(&arguments), &self.logs()).await
+    }
+
     /// Waits until the tracker tells others that this node holds `piece` whole.
     ///
     /// # Errors

@@ -190,19 +190,20 @@ impl Outsider {
         .await
     }
 
-    /// Asks a node for the first chunk of `piece`; how that ends.
+    /// Asks a node for the first `count` chunks of `piece`; how that ends.
     ///
     /// # Errors
     /// If it does not end.
-    pub async fn fetch_first_chunk(
+    pub async fn fetch(
         &mut self,
         node: NodeId,
         swarm: SwarmId,
         piece: &Known,
+        count: u32,
     ) -> anyhow::Result<FetchEvent> {
         let request = SpanRequest {
             swarm,
-            span: Span::new(ChunkIndex(0), 1).context("a legal span")?,
+            span: Span::new(ChunkIndex(0), count).context("a legal span")?,
             priority: Priority::Urgent,
             deadline: Millis(1_000),
         };

@@ -99,6 +99,18 @@ impl Part {
         Ok(())
     }
 
+    /// Freezes it: its connections stay, but nothing is done any more.
+    ///
+    /// # Errors
+    /// If it had ended by itself.
+    pub async fn freeze(&mut self) -> anyhow::Result<()> {
+        self.check_runs()?;
+        let id = self.child.id().context("it runs")?.to_string();
+        let stopped = Command::new("kill").args(["-STOP", &id]).status().await?;
+        ensure!(stopped.success(), "{} cannot be frozen", self.name);
+        Ok(())
+    }
+
     /// Lets it end in good order.
     ///
     /// # Errors
