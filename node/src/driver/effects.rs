@@ -22,6 +22,7 @@ impl Driver {
                 }
             }
             Output::Dial { peer } => {
+                tracing::debug!(?peer, "dials");
                 if let Some(contact) = self.directory.contact(peer) {
                     self.peers.dial(contact.clone());
                 }
@@ -77,6 +78,16 @@ impl Driver {
         let (Some(content), Some(geometry)) = (content, geometry) else {
             return self.feed_later(fetch);
         };
+        let (first, count) = (span.first().0, span.count());
+        tracing::debug!(
+            ?fetch,
+            ?source,
+            ?rendition,
+            first,
+            count,
+            ?priority,
+            "asks for a span"
+        );
         if let Some(track) = self.tracks.get(&rendition) {
             self.log.asked(rendition, *track, unix_micros());
         }

@@ -96,6 +96,7 @@ impl Driver {
 
     fn neighbor(&mut self, node: NodeId, event: NeighborEvent) {
         if let Some(peer) = self.peer(node) {
+            tracing::debug!(?peer, ?event, "hears of a neighbor");
             self.feed(Input::Neighbor { peer, event });
         }
     }

@@ -25,10 +25,21 @@ impl Driver {
             }
         }
         self.log.read(id, chunk);
-        if self.core_plays == Some(id) {
-            let playing = self.stage.as_ref().is_some_and(|stage| !stage.paused);
-            self.feed(Input::Command(Command::Playhead { chunk, playing }));
+        self.tell_playhead(id);
+    }
+
+    /// Where the reader of play `id` is, and whether sound comes out. A reader enters a chunk before
+    /// it waits for it, so reading alone does not mean that anything is heard.
+    fn tell_playhead(&mut self, id: PlayId) {
+        if self.core_plays != Some(id) {
+            return;
         }
+        let paused = self.stage.as_ref().is_none_or(|stage| stage.paused);
+        let Some(play) = self.on_stage(id) else {
+            return;
+        };
+        let (chunk, playing) = (play.chunk, play.sounded && !paused);
+        self.feed(Input::Command(Command::Playhead { chunk, playing }));
     }
 
     fn current_is_complete(&self) -> bool {
@@ -103,6 +114,7 @@ impl Driver {
         if let Some(play) = self.on_stage(id) {
             play.sounded = true;
         }
+        self.tell_playhead(id);
         self.log.started(id, first_sample);
         self.prepare_next();
     }
@@ -131,13 +143,9 @@ impl Driver {
             return;
         };
         stage.paused = paused;
-        let Some(chunk) = stage.current.as_ref().map(|play| play.chunk) else {
-            return;
-        };
-        self.feed(Input::Command(Command::Playhead {
-            chunk,
-            playing: !paused,
-        }));
+        if let Some(id) = self.core_plays {
+            self.tell_playhead(id);
+        }
     }
 
     /// No source can deliver. A play that never sounded is left; one that did waits.

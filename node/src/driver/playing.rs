@@ -78,6 +78,7 @@ impl Driver {
     }
 
     pub(super) fn core_play(&mut self, play: PlayId, rendition: RenditionKey, from: ChunkIndex) {
+        tracing::debug!(?play, ?rendition, "plays");
         self.core_plays = Some(play);
         self.feed(Input::Command(Command::Play {
             play,

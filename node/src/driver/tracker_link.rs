@@ -311,7 +311,8 @@ impl Driver {
             let peer = self.directory.intern_contact(holder.contact)?;
             Some((peer, holder.full))
         });
-        let holders = holders.collect();
+        let holders: Vec<_> = holders.collect();
+        tracing::debug!(?rendition, ?holders, "is told of holders");
         self.feed(Input::Tracker(TrackerEvent::Holders { rendition, holders }));
     }
 
