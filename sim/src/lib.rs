@@ -10,7 +10,9 @@
 pub mod engine;
 pub mod measure;
 pub mod net;
+pub mod report;
 pub mod run;
+
 pub mod scenario;
 pub mod variant;
 pub mod world;

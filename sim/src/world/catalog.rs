@@ -48,10 +48,6 @@ impl Music {
         self.spec(track).geometry.size().0
     }
 
-    pub(super) const fn rate(&self) -> BitRate {
-        self.rate
-    }
-
     pub(super) fn tracks(&self) -> u32 {
         self.sizes.len() as u32
     }

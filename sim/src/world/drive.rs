@@ -98,7 +98,7 @@ impl World {
             Output::EndUpload { upload, .. } => self.end_upload(upload),
             Output::Lookup { rendition, limit } => {
                 if let Some(session) = self.session(node) {
-                    let delay = self.to_tracker(node);
+                    let delay = self.reach_tracker(node);
                     self.tally.lookups += 1;
                     self.defer(
                         delay,
@@ -113,7 +113,7 @@ impl World {
             }
             Output::Announce { entries } => {
                 if let Some(session) = self.session(node) {
-                    let delay = self.to_tracker(node);
+                    let delay = self.reach_tracker(node);
                     self.tally.announced += entries.len() as u64;
                     self.tally.note_tracker_bytes(self.now, entries.len());
                     self.defer(

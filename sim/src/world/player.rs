@@ -187,7 +187,19 @@ impl World {
         missing.map_or(u64::MAX, |chunk| chunk.byte_offset().max(byte))
     }
 
-    /// Looks again when the playhead is where data is missing, or where the listener acts.
+    /// The byte at which the reader enters another chunk after `byte`, which the node tells its
+    /// core. Of a complete track nothing is left to be decided, so that is left out.
+    fn next_report(&self, user: u32, track: u32, byte: u64) -> u64 {
+        let complete = self.wall(user, track, 0) == u64::MAX;
+        if complete {
+            u64::MAX
+        } else {
+            ChunkIndex(ChunkIndex::of_byte(byte).0 + 1).byte_offset()
+        }
+    }
+
+    /// Looks again when the playhead is where data is missing, where the listener acts, or in
+    /// another chunk.
     fn plan_playhead(&mut self, user: u32) {
         let Some(mut playing) = self.playing(user) else {
             return;
@@ -197,7 +209,9 @@ impl World {
         };
         let wall = self.wall(user, playing.track, byte);
         let acts = playing.jump.map_or(playing.stop_at, |(from, _)| from);
-        let next = wall.min(acts).max(byte);
+        let now_at = byte + self.music.bytes_in(self.now.saturating_sub(at)) + 1;
+        let report = self.next_report(user, playing.track, now_at);
+        let next = wall.min(acts).min(report).max(byte);
         let turns = &mut self.people[user as usize].turns;
         *turns += 1;
         playing.turn = *turns;
@@ -235,6 +249,9 @@ impl World {
         }
         let wall = self.wall(user, playing.track, byte);
         if now_at < wall {
+            if self.next_report(user, playing.track, byte) != u64::MAX {
+                self.tell_playhead(user, now_at, true);
+            }
             self.plan_playhead(user);
             return 4;
         }

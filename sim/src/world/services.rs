@@ -13,7 +13,7 @@ const TRACKER_PATIENCE: u64 = 5_000_000;
 
 impl World {
     /// Time until a request that leaves now is served, the tracker's queue included.
-    pub(super) fn to_tracker(&mut self, node: u32) -> u64 {
+    pub(super) fn reach_tracker(&mut self, node: u32) -> u64 {
         let arrives = self.now + self.rtt_tracker(node) / 2;
         let starts = arrives.max(self.tracker_free_at);
         self.tracker_free_at = starts + (1e6 / self.scenario.tracker.rate) as u64;
@@ -27,7 +27,7 @@ impl World {
         if self.faults.tracker_down {
             return None;
         }
-        let delay = self.to_tracker(node);
+        let delay = self.reach_tracker(node);
         self.tally.opened += 1;
         let limit = antiphon_swarm::limits::HOLDERS_PER_ANSWER_MAX as u8;
         if self.config.peers {

@@ -1,4 +1,5 @@
 //! Whole runs of small worlds.
 
 mod determinism;
+mod reports;
 mod worlds;
