@@ -1,9 +1,13 @@
 //! The command line as plain data.
 
+mod sim;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use sim::{SimCommand, SimRunArgs, SimSweepArgs};
 
 /// Music through peers, with the origin as fallback.
 #[derive(Debug, Parser)]
@@ -62,6 +66,9 @@ pub enum Command {
     Cache(ApiArgs),
     /// Logs this machine in at a tracker.
     Login(LoginArgs),
+    /// Simulates whole networks in virtual time.
+    #[command(subcommand)]
+    Sim(SimCommand),
     /// Prints completions for a shell.
     Completions {
         /// Which shell.

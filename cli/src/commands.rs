@@ -8,4 +8,5 @@ pub mod origin;
 pub mod play;
 pub mod queries;
 mod service;
+pub mod sim;
 pub mod tracker;

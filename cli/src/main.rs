@@ -32,6 +32,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         .build()?;
     let outcome = match cli.command {
         Command::Ingest(args) => commands::ingest::run(&args),
+        Command::Sim(command) => commands::sim::run_command(command, cli.quiet),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
@@ -62,7 +63,7 @@ async fn run_async(command: Command) -> anyhow::Result<()> {
         Command::Status(args) => commands::queries::status(args).await,
         Command::Cache(args) => commands::queries::cache(args).await,
         Command::Login(args) => commands::login::run(args).await,
-        Command::Ingest(_) | Command::Completions { .. } => Ok(()),
+        Command::Ingest(_) | Command::Sim(_) | Command::Completions { .. } => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Nothing here reads a clock, asks for entropy or touches files: a run is a function of its
 //! scenario and seed, and its reports are strings the caller writes.
 
+pub mod compare;
 pub mod engine;
 pub mod measure;
 pub mod net;
@@ -14,5 +15,6 @@ pub mod report;
 pub mod run;
 
 pub mod scenario;
+pub mod sweep;
 pub mod variant;
 pub mod world;
