@@ -26,6 +26,18 @@ use super::session::{self, Seat};
 use super::{PeerEvent, PeerTransportConfig, StartError, limits};
 use crate::span_io::{ChunkSink, SpanSource};
 
+/// libp2p's TLS provider gathers entropy when it is first used, for some 25 ms (measured). Better
+/// now than in the first dial, while somebody waits for music.
+fn warm_up_tls() {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let mut random = [0; 32];
+    let drawn = provider.secure_random.fill(&mut random);
+    let exchange = provider.kx_groups.first().map(|group| group.start());
+    if drawn.is_err() || exchange.is_none_or(|started| started.is_err()) {
+        tracing::warn!("the TLS provider has no randomness yet; dials to peers may be slow");
+    }
+}
+
 #[derive(NetworkBehaviour)]
 struct Behaviour {
     limits: connection_limits::Behaviour,
@@ -38,6 +50,7 @@ pub(super) async fn start(
     sink: Arc<dyn ChunkSink>,
     source: Arc<dyn SpanSource>,
 ) -> Result<(PeerHandle, mpsc::Receiver<PeerEvent>), StartError> {
+    tokio::task::spawn_blocking(warm_up_tls);
     let keypair = Keypair::ed25519_from_bytes(config.identity).map_err(|_| StartError::Identity)?;
     let me = node_of(&keypair.public().to_peer_id()).ok_or(StartError::Identity)?;
     let mut swarm = build(keypair);
