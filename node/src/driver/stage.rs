@@ -1,6 +1,7 @@
 //! The player and the plays it has: the one that sounds and the one that follows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon_player::{Events, Player, PlayerConfig, SinkSpec};
 use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry};
@@ -11,6 +12,10 @@ use super::Wish;
 use crate::command::CommandError;
 use crate::licenses::Playable;
 use crate::reader::ReaderControl;
+
+/// Decoded sound the output holds. A second rides out a machine with more to do than cores, which
+/// is where most stutter comes from (the published design's measurement); 350 KB.
+const OUTPUT_BUFFER: Duration = Duration::from_secs(1);
 
 /// The player and what it plays.
 pub(super) struct Stage {
@@ -48,6 +53,7 @@ impl Stage {
     pub(super) fn open(sink: &SinkSpec, wake: Arc<Notify>) -> Result<Self, CommandError> {
         let failed = |error: &dyn std::fmt::Display| CommandError::Player(error.to_string());
         let config = PlayerConfig {
+            output_buffer: OUTPUT_BUFFER,
             on_event: Some(Arc::new(move || wake.notify_one())),
             ..PlayerConfig::default()
         };
