@@ -13,4 +13,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root/bench"
 # The other engines are built here only, in a workspace of their own.
 cargo build --locked --release --target-dir target --bin "$area"
+if [ -r /proc/loadavg ] && read -r load _ </proc/loadavg && [ "${load%.*}" -ge 1 ]; then
+  echo "bench: other work is running here (load $load): read ratios, not absolute figures" >&2
+fi
 exec target/release/"$area"

@@ -5,12 +5,15 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// Lines of a child that nobody has heard yet; a child that says more waits.
+const LINES_MAX: usize = 16;
 
 /// A running child; ended when dropped.
 #[derive(Debug)]
@@ -43,7 +46,7 @@ impl Second {
             .with_context(|| format!("cannot start {command:?}"))?;
         let stdin = child.stdin.take().context("the child has no input")?;
         let stdout = child.stdout.take().context("the child has no output")?;
-        let (sender, lines) = channel();
+        let (sender, lines) = sync_channel(LINES_MAX);
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
