@@ -91,6 +91,13 @@ fn steps(criterion: &mut Criterion) {
                 drain(&mut core);
             });
         });
+    }
+    group.finish();
+}
+
+fn plays(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("play");
+    for size in SIZES {
         group.bench_function(BenchmarkId::new("play with ten holders", size), |bencher| {
             bencher.iter_batched_ref(
                 || node(size),
@@ -154,5 +161,5 @@ fn registry(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, steps, registry);
+criterion_group!(benches, steps, plays, registry);
 criterion_main!(benches);

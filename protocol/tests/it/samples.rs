@@ -321,6 +321,15 @@ pub fn tracker_requests() -> Vec<(&'static str, TrackerRequest)> {
                 limit: 20,
             },
         ),
+    ]
+    .into_iter()
+    .chain(swarm_requests())
+    .collect()
+}
+
+/// Requests about a track and who holds it.
+fn swarm_requests() -> Vec<(&'static str, TrackerRequest)> {
+    vec![
         (
             "tracker-request-open",
             TrackerRequest::Open {
