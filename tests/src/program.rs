@@ -94,7 +94,7 @@ pub fn command() -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// The program beside the test's own; built first if it is not there.
+/// The program beside the test's own; built first.
 ///
 /// # Errors
 /// If it cannot be built.
@@ -107,13 +107,23 @@ pub fn path() -> anyhow::Result<&'static Path> {
     }
 }
 
+/// Under cargo the program is brought up to date first, because cargo builds a package's program
+/// for that package's own tests alone, and a stale one would be tested in silence.
 fn find() -> anyhow::Result<PathBuf> {
     let folder = build_folder()?;
     let program = folder.join(format!("antiphon{}", std::env::consts::EXE_SUFFIX));
-    if !program.is_file() {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = std::process::Command::new(cargo);
-        build.args(["build", "--package", "antiphon"]);
+    let cargo = std::env::var_os("CARGO");
+    if cargo.is_some() || !program.is_file() {
+        let mut build = std::process::Command::new(cargo.unwrap_or_else(|| "cargo".into()));
+        // The whole workspace's features, as `cargo test --workspace` has just built with.
+        build.args([
+            "build",
+            "--locked",
+            "--quiet",
+            "--workspace",
+            "--bin",
+            "antiphon",
+        ]);
         if folder.ends_with("release") {
             build.arg("--release");
         }
