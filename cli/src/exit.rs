@@ -9,7 +9,7 @@ pub struct Misconfigured(String);
 
 impl Misconfigured {
     /// With a text that says what to change.
-    pub fn new(text: String) -> anyhow::Error {
+    pub fn error(text: String) -> anyhow::Error {
         Self(text).into()
     }
 }

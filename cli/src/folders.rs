@@ -20,7 +20,7 @@ fn xdg(variable: &str, below_home: &str) -> anyhow::Result<PathBuf> {
         .filter(|path| path.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(below_home));
     let base = set.or_else(home).ok_or_else(|| {
-        Misconfigured::new(format!(
+        Misconfigured::error(format!(
             "neither {variable} nor HOME is set; name the folder yourself"
         ))
     })?;

@@ -15,7 +15,7 @@ use crate::output;
 /// Logs in and remembers it.
 pub async fn run(args: LoginArgs) -> anyhow::Result<()> {
     let tracker = args.tracker.parse();
-    let tracker = tracker.map_err(|error| Misconfigured::new(format!("--tracker: {error}")))?;
+    let tracker = tracker.map_err(|error| Misconfigured::error(format!("--tracker: {error}")))?;
     let data = folders::data(args.data)?;
     let password = Password(password("Password: ")?);
     let credentials = Credentials {

@@ -27,7 +27,7 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<()> {
 /// Runs a seed until told to end.
 pub async fn seed(args: SeedArgs) -> anyhow::Result<()> {
     let keep: Result<Vec<TrackId>, _> = args.keep.iter().map(|text| text.parse()).collect();
-    let mut keep = keep.map_err(|error| Misconfigured::new(format!("--keep: {error}")))?;
+    let mut keep = keep.map_err(|error| Misconfigured::error(format!("--keep: {error}")))?;
     let mut config = config(&args.own)?;
     config.sink = None;
     config.api = Some(args.api);

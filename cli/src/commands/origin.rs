@@ -14,7 +14,7 @@ pub async fn run(args: OriginArgs) -> anyhow::Result<()> {
     let objects = args.library.join("objects");
     if !objects.is_dir() {
         let path = args.library.display();
-        return Err(Misconfigured::new(format!(
+        return Err(Misconfigured::error(format!(
             "there is no library at {path}; make one with `antiphon ingest MUSIC --library {path}`"
         )));
     }
@@ -23,7 +23,7 @@ pub async fn run(args: OriginArgs) -> anyhow::Result<()> {
         .tracker_key
         .map(|text| text.parse::<NodeId>())
         .transpose();
-    let key = key.map_err(|error| Misconfigured::new(format!("--tracker-key: {error}")))?;
+    let key = key.map_err(|error| Misconfigured::error(format!("--tracker-key: {error}")))?;
     let config = OriginConfig {
         objects: ObjectsLocation::Folder(objects),
         state: args.data,

@@ -63,12 +63,13 @@ fn read(name: &str, variant: Option<&str>) -> anyhow::Result<Scenario> {
         None => read_file(name)?,
     };
     let scenario = Scenario::read(&text);
-    let mut scenario = scenario.map_err(|error| Misconfigured::new(format!("{name}: {error}")))?;
+    let mut scenario =
+        scenario.map_err(|error| Misconfigured::error(format!("{name}: {error}")))?;
     if let Some(variant) = variant {
         scenario.variant = variant.to_owned();
         if !variant::NAMES.contains(&variant) {
             let known = variant::NAMES.join(", ");
-            return Err(Misconfigured::new(format!(
+            return Err(Misconfigured::error(format!(
                 "there is no variant {variant}; known are {known}"
             )));
         }
@@ -84,7 +85,7 @@ fn read_file(name: &str) -> anyhow::Result<String> {
     };
     let length = fs::metadata(name).with_context(explain)?.len();
     if length > SCENARIO_BYTES_MAX {
-        return Err(Misconfigured::new(format!(
+        return Err(Misconfigured::error(format!(
             "{name} has {length} bytes, too many for a scenario"
         )));
     }
@@ -120,7 +121,7 @@ fn run_scenario(args: &SimRunArgs, quiet: bool) -> anyhow::Result<()> {
         scenario.population.users = users;
         // What was read is checked again with the other number.
         scenario = Scenario::read(&scenario.write())
-            .map_err(|error| Misconfigured::new(error.to_string()))?;
+            .map_err(|error| Misconfigured::error(error.to_string()))?;
     }
     if let Some(folder) = &args.out {
         prepare(folder)?;
@@ -146,7 +147,7 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
     let mut entries =
         fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     if entries.next().is_some() {
-        return Err(Misconfigured::new(format!(
+        return Err(Misconfigured::error(format!(
             "{} is not empty; name another folder",
             folder.display()
         )));

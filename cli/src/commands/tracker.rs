@@ -13,7 +13,7 @@ pub async fn run(args: TrackerArgs) -> anyhow::Result<()> {
     let releases = args.library.join("releases");
     if !releases.is_dir() {
         let path = args.library.display();
-        return Err(Misconfigured::new(format!(
+        return Err(Misconfigured::error(format!(
             "there is no library at {path}; make one with `antiphon ingest MUSIC --library {path}`"
         )));
     }
@@ -58,7 +58,7 @@ pub async fn run(args: TrackerArgs) -> anyhow::Result<()> {
 
 fn origin(text: &str) -> anyhow::Result<OriginEntry> {
     let wrong = || {
-        Misconfigured::new(format!(
+        Misconfigured::error(format!(
             "--origin {text:?} is not host:port#fingerprint; `antiphon origin` prints it"
         ))
     };

@@ -27,7 +27,7 @@ pub struct OriginConfig {
     /// theirs first (QUIC Retry).
     pub unproven_handshakes_max: usize,
     /// Answers being sent at a time; each holds at most two pieces
-    /// ([`super::piece::PIECE_CHUNKS`]) in memory. Later requests are told to come back.
+    /// (`PIECE_CHUNKS`) in memory. Later requests are told to come back.
     pub answers_max: usize,
     /// Bytes of outboards kept in memory.
     pub outboard_cache: ByteCount,

@@ -20,7 +20,7 @@ use crate::output;
 /// Runs what is missing, then writes the table of what is there.
 pub(super) fn run_sweep(args: &SimSweepArgs) -> anyhow::Result<()> {
     let scenario = read(&args.scenario, None)?;
-    let refuse = |error: antiphon_sim::sweep::SweepError| Misconfigured::new(error.to_string());
+    let refuse = |error: antiphon_sim::sweep::SweepError| Misconfigured::error(error.to_string());
     let axes: Result<Vec<Axis>, _> = args.axes.iter().map(|text| Axis::read(text)).collect();
     let all = cells(&scenario, &axes.map_err(refuse)?).map_err(refuse)?;
     let folder = args.out.join("cells");
@@ -67,7 +67,7 @@ fn guard(args: &SimSweepArgs, scenario: &str) -> anyhow::Result<()> {
         serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
     if theirs != ours {
         let folder = args.out.display();
-        return Err(Misconfigured::new(format!(
+        return Err(Misconfigured::error(format!(
             "{folder} holds another sweep; name another folder"
         )));
     }
@@ -80,7 +80,7 @@ fn shard(text: Option<&str>) -> anyhow::Result<(usize, usize)> {
         .split_once('/')
         .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
     parts.filter(|(i, n)| i < n).ok_or_else(|| {
-        Misconfigured::new(format!(
+        Misconfigured::error(format!(
             "--shard {text}: write it as 0/4, the first below the second"
         ))
     })
