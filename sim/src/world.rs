@@ -209,10 +209,6 @@ impl World {
         self.digest.events()
     }
 
-    fn is_measured(&self) -> bool {
-        self.now >= self.settle
-    }
-
     fn draws(&self, chance: Chance, entity: u64) -> Draws {
         Draws::of(self.seed, chance as u64, entity)
     }

@@ -150,7 +150,7 @@ fn binned(outcome: &Outcome, of: impl Fn(&SeriesRow) -> f64) -> Vec<(f64, f64)> 
                     .take(BIN_MINUTES)
             });
             let sum: f64 = rows.map(&of).sum();
-            ((bin * BIN_MINUTES) as f64 / 60.0, sum / seeds)
+            ((bin as f64 + 0.5) * BIN_MINUTES as f64 / 60.0, sum / seeds)
         })
         .collect()
 }

@@ -155,13 +155,23 @@ impl World {
     }
 
     pub(super) fn message_arrived(&mut self, from: u32, to: u32, message: Message) -> u64 {
-        if !self.is_connected(to, from) {
+        if !self.is_connected(to, from) || !self.knows_name(to, &message) {
             return 0;
         }
         let message = named_for(message, from, to);
         let peer = PeerKey(from);
         self.feed(to, Input::Message { peer, message });
         1
+    }
+
+    /// A node drops searches for swarms it has no name for, and so does not pass them on. It
+    /// knows the names of what it holds and uses.
+    fn knows_name(&self, node: u32, message: &Message) -> bool {
+        let Message::Find { rendition, .. } = message else {
+            return true;
+        };
+        let shelf = &self.shelves[node as usize];
+        shelf.get(rendition.0).is_some() || shelf.part(rendition.0).is_some()
     }
 
     /// What a lost packet costs a message or request, for most of them nothing.

@@ -144,7 +144,8 @@ impl World {
             .map(|node| node.connections().len())
             .sum();
         let copies: usize = self.registries.iter().map(SwarmRegistry::len).sum();
-        let measured = self.is_measured();
+        // The row is about the minute that ends now.
+        let measured = self.now > self.settle;
         self.tally.note_sample(
             measured,
             [online, listening as u64, connections as u64, copies as u64],
