@@ -1,5 +1,6 @@
 //! Whole runs of small worlds.
 
 mod determinism;
+mod faults;
 mod reports;
 mod worlds;
