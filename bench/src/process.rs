@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tempfile::TempDir;
 
 /// Lines of a child that nobody has heard yet; a child that says more waits.
 const LINES_MAX: usize = 16;
@@ -21,6 +22,9 @@ pub struct Second {
     child: Child,
     stdin: ChildStdin,
     lines: Receiver<String>,
+    /// The child's folder for temporary files: it is ended in the middle of whatever it does, so
+    /// it cannot clean up itself, and what it leaves is as large as what it stored.
+    _temporary: TempDir,
 }
 
 impl Second {
@@ -39,7 +43,9 @@ impl Second {
     /// # Errors
     /// If it does not start.
     pub fn start(mut command: Command) -> anyhow::Result<Self> {
+        let temporary = tempfile::tempdir()?;
         let mut child = command
+            .env("TMPDIR", temporary.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -58,6 +64,7 @@ impl Second {
             child,
             stdin,
             lines,
+            _temporary: temporary,
         })
     }
 
