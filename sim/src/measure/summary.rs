@@ -48,6 +48,17 @@ pub fn figures(tally: &Tally) -> Figures {
             figures.insert(name, part as f64 / whole as f64);
         }
     }
+    start_percentiles(tally, &mut figures);
+    figures.insert("plays", plays as f64);
+    figures.insert(
+        "messages_per_play",
+        tally.messages as f64 / plays.max(1) as f64,
+    );
+    figures.insert("upload_p95_over_mean", upload_skew(tally));
+    figures
+}
+
+fn start_percentiles(tally: &Tally, figures: &mut Figures) {
     let percentiles = [
         (
             [
@@ -75,13 +86,6 @@ pub fn figures(tally: &Tally) -> Figures {
             }
         }
     }
-    figures.insert("plays", plays as f64);
-    figures.insert(
-        "messages_per_play",
-        tally.messages as f64 / plays.max(1) as f64,
-    );
-    figures.insert("upload_p95_over_mean", upload_skew(tally));
-    figures
 }
 
 /// How much the 95th percentile of uploaders gives, beside the mean of those who give.
