@@ -50,7 +50,7 @@ pub enum SimCommand {
         /// A built-in scenario or a file.
         scenario: String,
         /// The variants, such as `origin-only,antiphon`.
-        #[arg(long, value_delimiter = ',', num_args = 2, required = true)]
+        #[arg(long, value_delimiter = ',', required = true)]
         variants: Vec<String>,
         /// How many seeds; the scenario's own number by default.
         #[arg(long)]

@@ -239,7 +239,9 @@ fn compare_variants(
     quiet: bool,
 ) -> anyhow::Result<()> {
     let [first, second] = variants else {
-        bail!("name two variants");
+        return Err(Misconfigured::error(
+            "name two variants, as --variants origin-only,antiphon".to_owned(),
+        ));
     };
     let mut outcomes = Vec::new();
     for variant in [first, second] {

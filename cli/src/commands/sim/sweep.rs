@@ -1,7 +1,7 @@
 //! `antiphon sim sweep`: one file a cell, written whole or not at all, so that what was
 //! interrupted goes on and several machines may share a folder.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use std::thread;
 use antiphon_sim::run::Plan;
 use antiphon_sim::sweep::{Axis, Cell, cells};
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{measured, read};
 use crate::args::SimSweepArgs;
@@ -123,47 +123,38 @@ fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::rename(&part, path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// One line a cell that is done.
+/// One line a cell that is done, with every figure that any of them has.
 fn table(folder: &Path, all: &[Cell]) -> anyhow::Result<String> {
-    let mut lines = Vec::new();
-    let mut names: Vec<String> = Vec::new();
+    let mut done: Vec<(&Cell, Map<String, Value>)> = Vec::new();
     for cell in all {
         let Ok(text) = fs::read_to_string(path(folder, cell)) else {
             continue;
         };
         let object: Value =
             serde_json::from_str(&text).with_context(|| format!("cell {}", cell.number))?;
-        let figures = object
-            .get("figures")
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default();
-        if names.is_empty() {
-            names = figures.keys().cloned().collect();
-        }
-        let mut line: Vec<String> = vec![cell.number.to_string()];
+        let figures = object.get("figures").and_then(Value::as_object);
+        done.push((cell, figures.cloned().unwrap_or_default()));
+    }
+    let names = done.iter().flat_map(|(_, figures)| figures.keys().cloned());
+    let names: BTreeSet<String> = names.collect();
+    let mut head: Vec<String> = vec!["cell".to_owned()];
+    let point = all.first().into_iter().flat_map(|cell| &cell.point);
+    head.extend(point.map(|(key, _)| key.clone()));
+    for name in &names {
+        head.push(name.clone());
+        head.push(format!("{name}_half_width_95"));
+    }
+    let mut lines = vec![head.join(",")];
+    for (cell, figures) in done {
+        let mut line = vec![cell.number.to_string()];
         line.extend(cell.point.iter().map(|(_, value)| value.clone()));
         for name in &names {
-            let figure = |part: &str| {
-                figures
-                    .get(name)
-                    .and_then(|figure| figure.get(part))
-                    .map(Value::to_string)
-            };
+            let figure = |part: &str| figures.get(name)?.get(part).map(Value::to_string);
             line.push(figure("mean").unwrap_or_default());
             line.push(figure("half_width").unwrap_or_default());
         }
         lines.push(line.join(","));
     }
-    let keys = all
-        .first()
-        .map(|cell| cell.point.clone())
-        .unwrap_or_default();
-    let mut head: Vec<String> = vec!["cell".to_owned()];
-    head.extend(keys.into_iter().map(|(key, _)| key));
-    for name in &names {
-        head.push(name.clone());
-        head.push(format!("{name}_half_width_95"));
-    }
-    Ok(format!("{}\n{}\n", head.join(","), lines.join("\n")))
+    lines.push(String::new());
+    Ok(lines.join("\n"))
 }
