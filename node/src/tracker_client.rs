@@ -32,10 +32,11 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests under way at once; more wait. An album page asks a handful; guess.
 const REQUESTS_MAX: usize = 16;
-/// Silence after which the connection counts as lost.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Keeps NAT mappings alive: most drop a UDP mapping after 30 s of silence.
-const KEEP_ALIVE: Duration = Duration::from_secs(12);
+/// Silence after which the connection counts as lost: a tracker that was killed and came back is
+/// noticed this soon. Two keep-alives may get lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Well within what keeps NAT mappings alive: most drop a UDP mapping after 30 s of silence.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// First guess of the round trip, so that the first loss is noticed sooner than with QUIC's own
 /// guess of a third of a second.
 const INITIAL_RTT: Duration = Duration::from_millis(100);

@@ -50,7 +50,7 @@ pub fn compose(folder: &Path) -> io::Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder)?;
     let mut files = Vec::with_capacity(PIECES.len());
     for (number, (title, seconds)) in PIECES.iter().enumerate() {
-        let path = folder.join(format!("{:02} {title}.wav", number + 1));
+        let path = folder.join(format!("{title}.wav"));
         if !path.exists() {
             let partial = path.with_extension("part");
             write_wav(&partial, &Piece::new(number as u64).render(*seconds))?;
