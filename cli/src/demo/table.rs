@@ -135,10 +135,7 @@ fn totals<'a>(report: &Report) -> Paragraph<'a> {
     let stalls = if report.stalls == 0 {
         Span::styled("0 stalls", Style::new().fg(Color::Green))
     } else {
-        Span::styled(
-            format!("{} stalls", report.stalls),
-            Style::new().fg(Color::Red),
-        )
+        Span::styled(stalls_text(report.stalls), Style::new().fg(Color::Red))
     };
     Paragraph::new(vec![
         Line::from(bar(share(bytes.cache), share(bytes.peers), share(bytes.origin))),
@@ -162,6 +159,14 @@ fn totals<'a>(report: &Report) -> Paragraph<'a> {
         )),
     ])
     .block(Block::bordered().title(" together "))
+}
+
+fn stalls_text(stalls: u64) -> String {
+    if stalls == 1 {
+        "1 stall".to_owned()
+    } else {
+        format!("{stalls} stalls")
+    }
 }
 
 /// One line, 100 cells for 100 %.
