@@ -20,6 +20,7 @@ mod handle;
 mod hub;
 pub mod limits;
 mod pool;
+mod quic;
 mod rate;
 mod read_buffer;
 mod session;
@@ -198,4 +199,7 @@ pub enum StartError {
         /// What the system said.
         reason: String,
     },
+    /// The system has no randomness or no usable ciphers.
+    #[error("connections between nodes cannot be secured: {0}; report this as a bug")]
+    Transport(String),
 }

@@ -9,11 +9,12 @@ use antiphon_protocol::NodeId;
 use futures::StreamExt;
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::core::ConnectedPoint;
+use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
-use libp2p::{PeerId, Stream, Swarm, SwarmBuilder, ping, quic};
+use libp2p::{PeerId, Stream, Swarm, Transport as _, ping, swarm};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -22,21 +23,10 @@ use super::address::{multiaddr, node_of, peer_of, socket_address};
 use super::behaviour::{Inbound, StreamKind, Streams};
 use super::handle::PeerHandle;
 use super::hub::{Command, Hub, HubParts};
+use super::quic::QuicTransport;
 use super::session::{self, Seat};
 use super::{PeerEvent, PeerTransportConfig, StartError, limits};
 use crate::span_io::{ChunkSink, SpanSource};
-
-/// libp2p's TLS provider gathers entropy when it is first used, for some 25 ms (measured). Better
-/// now than in the first dial, while somebody waits for music.
-fn warm_up_tls() {
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let mut random = [0; 32];
-    let drawn = provider.secure_random.fill(&mut random);
-    let exchange = provider.kx_groups.first().map(|group| group.start());
-    if drawn.is_err() || exchange.is_none_or(|started| started.is_err()) {
-        tracing::warn!("the TLS provider has no randomness yet; dials to peers may be slow");
-    }
-}
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
@@ -50,10 +40,9 @@ pub(super) async fn start(
     sink: Arc<dyn ChunkSink>,
     source: Arc<dyn SpanSource>,
 ) -> Result<(PeerHandle, mpsc::Receiver<PeerEvent>), StartError> {
-    tokio::task::spawn_blocking(warm_up_tls);
     let keypair = Keypair::ed25519_from_bytes(config.identity).map_err(|_| StartError::Identity)?;
     let me = node_of(&keypair.public().to_peer_id()).ok_or(StartError::Identity)?;
-    let mut swarm = build(keypair);
+    let mut swarm = build(&keypair)?;
     let mut listening = Vec::new();
     for address in &config.listen {
         let listened = timeout(limits::LISTEN_TIMEOUT, listen(&mut swarm, *address)).await;
@@ -113,7 +102,7 @@ async fn listen(swarm: &mut Swarm<Behaviour>, address: SocketAddr) -> Result<Soc
     }
 }
 
-fn build(keypair: Keypair) -> Swarm<Behaviour> {
+fn build(keypair: &Keypair) -> Result<Swarm<Behaviour>, StartError> {
     let connections = ConnectionLimits::default()
         .with_max_pending_incoming(Some(limits::PENDING_INCOMING_MAX))
         .with_max_pending_outgoing(Some(limits::PENDING_OUTGOING_MAX))
@@ -124,30 +113,17 @@ fn build(keypair: Keypair) -> Swarm<Behaviour> {
         streams: Streams::default(),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(limits::PING_INTERVAL)),
     };
-    SwarmBuilder::with_existing_identity(keypair)
-        .with_tokio()
-        .with_quic_config(windows)
-        .with_behaviour(|_| behaviour)
-        .unwrap_or_else(|never| match never {})
-        .with_swarm_config(|config| {
-            config
-                // The first request on a stream carries the negotiation along: no round trip.
-                .with_substream_upgrade_protocol_override(Version::V1Lazy)
-                .with_max_negotiating_inbound_streams(limits::STREAMS_MAX as usize)
-                .with_idle_connection_timeout(limits::IDLE_TIMEOUT)
-        })
-        .build()
-}
-
-fn windows(mut config: quic::Config) -> quic::Config {
-    let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-    config.handshake_timeout = limits::HANDSHAKE_TIMEOUT;
-    config.max_idle_timeout = millis(limits::IDLE_TIMEOUT);
-    config.keep_alive_interval = limits::KEEP_ALIVE;
-    config.max_concurrent_stream_limit = limits::STREAMS_MAX;
-    config.max_stream_data = limits::STREAM_WINDOW_BYTES;
-    config.max_connection_data = limits::CONNECTION_WINDOW_BYTES;
-    config
+    let transport = QuicTransport::new(keypair)
+        .map_err(|error| StartError::Transport(error.to_string()))?
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+        .boxed();
+    let config = swarm::Config::with_tokio_executor()
+        // The first request on a stream carries the negotiation along: no round trip.
+        .with_substream_upgrade_protocol_override(Version::V1Lazy)
+        .with_max_negotiating_inbound_streams(limits::STREAMS_MAX as usize)
+        .with_idle_connection_timeout(limits::IDLE_TIMEOUT);
+    let me = keypair.public().to_peer_id();
+    Ok(Swarm::new(transport, behaviour, me, config))
 }
 
 struct SwarmTask {
