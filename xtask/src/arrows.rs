@@ -52,7 +52,10 @@ pub fn check(root: &Path) -> anyhow::Result<Vec<String>> {
         let table: toml::Table = text.parse()?;
         let dependencies = table.get("dependencies").and_then(toml::Value::as_table);
         for name in dependencies.into_iter().flat_map(toml::Table::keys) {
-            if name.strip_prefix("antiphon-").is_some_and(|other| !ours.contains(&other)) {
+            if name
+                .strip_prefix("antiphon-")
+                .is_some_and(|other| !ours.contains(&other))
+            {
                 faults.push(format!("{folder} must not depend on {name}"));
             }
             if banned.contains(&name.as_str()) {
