@@ -217,7 +217,15 @@ fn playing_something_else_does_not_wait_for_a_blocked_read() {
         })
         .unwrap();
     gate.wait_until_blocked();
-    assert_eq!(player.status().state, PlayState::Starting);
+    // The source may be blocked before the player's own thread has said what it is doing.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while player.status().state != PlayState::Starting {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the player never starts"
+        );
+        std::thread::yield_now();
+    }
     player.play(track(2, &bytes)).unwrap();
     let seen = until_empty(&events);
     let replaced = Event::Skipped {
