@@ -18,7 +18,7 @@ use super::objects::{Objects, Rendition};
 use super::refusal::Refusal;
 use crate::library::content_path;
 
-/// Chunks of a piece: reads of 256 KiB cost the same per byte as larger ones (measured).
+/// Chunks of a piece: reads of 256 KiB cost the same per byte as larger ones (guess, not measured).
 pub(crate) const PIECE_CHUNKS: u32 = 16;
 
 /// Chunks of the first piece: what the initial congestion window can carry at once.

@@ -199,14 +199,13 @@ impl StartConfig {
             hopeful_head_chunks: 2,
             // One driver turn; the resolution of common timers. Guess.
             holders_grace: Duration::from_millis(1),
-            // Opening a track takes a near tracker about a millisecond, and ten on a busy
-            // machine (measured with eight listeners on two cores).
+            // A near tracker answers in well under this, also on a busy machine. Guess.
             near_tracker_grace: Duration::from_millis(12),
             near_tracker_rtt: Duration::from_millis(5),
             // Dials in a LAN take 2-5 ms; half of the 30 ms start budget. Guess.
             peer_head_wait: Duration::from_millis(15),
-            // A dial, ticket and all, took 10 to 30 ms on loopback with eight listeners on two
-            // busy cores (measured).
+            // Above a dial on a quiet loopback; single dials on a busy one took 27 and 65 ms with
+            // libp2p-quic, 3 to 5 ms with our own transport (two logs). The value is a guess.
             near_peer_head_wait: Duration::from_millis(40),
             // Below what people notice at a start. Guess.
             peer_favor: Duration::from_millis(30),
