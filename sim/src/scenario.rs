@@ -3,16 +3,20 @@
 //! Every key has a default; an unknown key is an error with its line and a suggestion. Not here:
 //! what the world does with it.
 
+mod behavior;
 mod builtin;
 mod check;
 mod read;
+mod release;
 pub mod units;
 
 use serde::{Deserialize, Serialize};
 
+pub use behavior::{Behavior, Conduct};
 pub use builtin::{BUILT_IN, built_in};
 pub use check::{Impossible, USERS_MAX};
 pub use read::ReadError;
+pub use release::Release;
 use units::{Rate, Share, Size, Time};
 
 /// The one version of the format.
@@ -62,6 +66,12 @@ pub struct Scenario {
     pub nat: Vec<Nat>,
     /// Devices.
     pub device: Vec<Device>,
+    /// People who do not behave.
+    #[serde(default)]
+    pub behavior: Vec<Behavior>,
+    /// Tracks that come out during the run.
+    #[serde(default)]
+    pub release: Vec<Release>,
     /// The tracker.
     #[serde(default)]
     pub tracker: Tracker,

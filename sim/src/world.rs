@@ -5,6 +5,7 @@
 //! bytes are never moved: spans carry lengths.
 
 mod catalog;
+mod conduct;
 mod connections;
 mod deliver;
 mod drive;
@@ -14,6 +15,7 @@ mod listener;
 mod online;
 mod people;
 mod player;
+mod releases;
 mod services;
 mod sessions;
 mod shelf;
@@ -58,6 +60,8 @@ enum Chance {
     Origin,
     Stretch,
     Fault,
+    Conduct,
+    Release,
 }
 
 /// Why a run ended early.
@@ -93,6 +97,8 @@ pub struct World {
     music: Music,
     nats: Vec<NatClass>,
     people: Vec<Person>,
+    /// Who behaves alike, by the number of the behavior.
+    accomplices: Vec<Vec<u32>>,
     shelves: Vec<Shelf>,
     online: Vec<Option<Box<Online>>>,
     network: Network,
@@ -121,7 +127,7 @@ impl World {
         let origin_link = network.add_link(scenario.origin.egress.bytes());
         let nats = people::nats(scenario);
         let people = people::people(scenario, seed, &mut network);
-        let music = Music::new(&scenario.catalog, seed);
+        let music = Music::new(scenario, seed);
         let shelves = warm::shelves(scenario, seed, &people, &music);
         let registries = (0..scenario.tracker.overlays)
             .map(|overlay| {
@@ -145,6 +151,7 @@ impl World {
             nats,
             online: people.iter().map(|_| None).collect(),
             tally: Tally::new(scenario, people.len()),
+            accomplices: conduct::accomplices(scenario, &people),
             people,
             shelves,
             network,
@@ -161,6 +168,7 @@ impl World {
         };
         world.plan_first_sessions();
         world.plan_faults();
+        world.plan_releases();
         world.plan_sample();
         world
     }

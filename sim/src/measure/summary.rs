@@ -55,7 +55,23 @@ pub fn figures(tally: &Tally) -> Figures {
         tally.messages as f64 / plays.max(1) as f64,
     );
     figures.insert("upload_p95_over_mean", upload_skew(tally));
+    origin_rates(tally, &mut figures);
+    tally
+        .harm
+        .figures(&mut figures, tally.requests, tally.plays);
+    tally.released.figures(&mut figures, &tally.series);
     figures
+}
+
+/// What the origin sends on average and in its busiest minute.
+fn origin_rates(tally: &Tally, figures: &mut Figures) {
+    let sent = tally.series.iter().map(|row| row.origin_sent);
+    if let Some(peak) = sent.clone().max() {
+        let megabits = |bytes: f64| bytes * 8.0 / 60.0 / 1e6;
+        let mean = sent.sum::<u64>() as f64 / tally.series.len() as f64;
+        figures.insert("origin_mbit.mean", megabits(mean));
+        figures.insert("origin_mbit.peak", megabits(peak as f64));
+    }
 }
 
 fn start_percentiles(tally: &Tally, figures: &mut Figures) {

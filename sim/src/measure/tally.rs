@@ -3,7 +3,9 @@
 use antiphon_swarm::Stats;
 use antiphon_swarm::node::output::Source;
 
+use crate::measure::harm::Harm;
 use crate::measure::histogram::Histogram;
+use crate::measure::released::Released;
 use crate::net::fluid::AllocationStats;
 use crate::scenario::Scenario;
 pub(crate) use crate::world::Ending;
@@ -27,6 +29,8 @@ pub(crate) struct PlayRow {
     pub(crate) access: u8,
     pub(crate) nat: u8,
     pub(crate) track: u32,
+    /// Whether it came out during the run.
+    pub(crate) released: bool,
     /// Whether it was the expected one.
     pub(crate) expected: bool,
     /// Whether all of it was in the cache before.
@@ -167,6 +171,10 @@ pub struct Tally {
     pub cancels: u64,
     /// What the allocation of rates did.
     pub allocation: AllocationStats,
+    /// What nodes that misbehave did; nothing in a world of honest ones.
+    pub harm: Harm,
+    /// Plays of what came out during the run.
+    pub released: Released,
     /// By minute.
     pub series: Vec<SeriesRow>,
     /// By node.
@@ -214,6 +222,8 @@ impl Tally {
             hedges: 0,
             cancels: 0,
             allocation: AllocationStats::default(),
+            harm: Harm::new(scenario),
+            released: Released::new(scenario),
             series: Vec::new(),
             nodes: vec![NodeRow::default(); nodes],
             tracks: vec![TrackRow::default(); RANK_BINS],
@@ -224,6 +234,9 @@ impl Tally {
 
     pub(crate) fn note_play(&mut self, row: PlayRow) {
         let heard = [row.server, row.peers, row.cache];
+        if row.released {
+            self.released.note(heard, row.start_latency);
+        }
         self.server += row.server;
         self.peers += row.peers;
         self.cache += row.cache;

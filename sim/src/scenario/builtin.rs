@@ -31,6 +31,20 @@ pub const BUILT_IN: &[(&str, &str)] = &[
         "cold-start",
         include_str!("../../scenarios/cold-start.toml"),
     ),
+    (
+        "today-mobile-heavy",
+        include_str!("../../scenarios/today-mobile-heavy.toml"),
+    ),
+    (
+        "flash-release",
+        include_str!("../../scenarios/flash-release.toml"),
+    ),
+    ("polluters", include_str!("../../scenarios/polluters.toml")),
+    (
+        "freeriders",
+        include_str!("../../scenarios/freeriders.toml"),
+    ),
+    ("eclipse", include_str!("../../scenarios/eclipse.toml")),
 ];
 
 /// The built-in scenario of this name.

@@ -1,12 +1,14 @@
 //! What a scenario may ask for.
 
 use crate::scenario::Scenario;
-use crate::scenario::units::Share;
+use crate::scenario::units::{Share, Time};
 
 /// Most users of a world: node numbers and memory; 1 KiB of each is 2 GiB.
 pub const USERS_MAX: u32 = 2_000_000;
 /// Most tracks; 8 bytes each.
 const TRACKS_MAX: u32 = 20_000_000;
+/// Most copies one node may claim without holding them: what the registry believes of one peer.
+const CLAIMS_MAX: u32 = 65_536;
 /// Longest run: time is counted in 24 bits of 4 s in the core's cache, half of it for the past.
 const DURATION_MAX_SECS: f64 = 300.0 * 86_400.0;
 /// Most memory a world may need by the estimate of [`Scenario::memory_estimate`].
@@ -92,6 +94,8 @@ impl Scenario {
         within("origin.egress (in bit)", self.origin.egress.0, 1e3, 1e15)?;
         self.check_shares()?;
         self.check_names()?;
+        self.check_behavior()?;
+        self.check_releases()?;
         for access in &self.access {
             within(
                 &format!("down of access {}", access.name),
@@ -159,6 +163,46 @@ impl Scenario {
             1,
             200,
         )
+    }
+
+    fn check_behavior(&self) -> Result<(), Impossible> {
+        within("the number of [[behavior]]", self.behavior.len(), 0, 16)?;
+        for behavior in &self.behavior {
+            within("share of behavior", behavior.share, Share(0.0), Share(1.0))?;
+            within(
+                "chance of behavior",
+                behavior.chance,
+                Share(0.0),
+                Share(1.0),
+            )?;
+            within("claims of behavior", behavior.claims, 0, CLAIMS_MAX)?;
+            within("prefixes of behavior", behavior.prefixes, 1, 65_536)?;
+            within("rate of behavior (in bit)", behavior.rate.0, 1e3, 1e9)?;
+        }
+        let bad: f64 = self.behavior.iter().map(|behavior| behavior.share.0).sum();
+        within(
+            "the sum of all `share` of [[behavior]]",
+            Share(bad),
+            Share(0.0),
+            Share(1.0),
+        )
+    }
+
+    fn check_releases(&self) -> Result<(), Impossible> {
+        within("the number of [[release]]", self.release.len(), 0, 100)?;
+        for release in &self.release {
+            within("tracks of release", release.tracks, 1, 1_000)?;
+            within("at of release", release.at, Time(0.0), self.duration)?;
+            within(
+                "within of release",
+                release.within,
+                Time(1.0),
+                self.duration,
+            )?;
+            let (none, all) = (Share(0.0), Share(1.0));
+            within("followers of release", release.followers, none, all)?;
+        }
+        Ok(())
     }
 
     fn widest(&self) -> usize {

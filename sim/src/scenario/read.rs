@@ -128,4 +128,25 @@ mod tests {
             .contains("99%")
         );
     }
+
+    #[test]
+    fn impossible_behavior_and_releases_are_refused_with_the_limit() {
+        let text = built_in("hello").expect("built in").1;
+        let refused = |more: &str| {
+            let text = format!("{text}\n{more}");
+            Scenario::read(&text).expect_err(more).to_string()
+        };
+        let half = "[[behavior]]\nkind = 'liar'\nshare = '60%'\n";
+        assert!(refused(&half.repeat(2)).contains("120%"));
+        let unknown = "[[behavior]]\nkind = 'poluter'\nshare = '1%'";
+        assert!(refused(unknown).contains("did you mean `polluter`?"));
+        let late = "[[release]]\nat = '2h'\ntracks = 3\nfollowers = '5%'\nwithin = '5m'";
+        assert!(
+            refused(late).contains("from 0us to 1h"),
+            "{}",
+            refused(late)
+        );
+        let many = "[[release]]\nat = '2m'\ntracks = 3000\nfollowers = '5%'\nwithin = '5m'";
+        assert!(refused(many).contains("1000"));
+    }
 }

@@ -4,19 +4,23 @@ use antiphon_protocol::{BitRate, ByteCount, CHUNK_BYTES, Geometry};
 use antiphon_swarm::node::input::RenditionSpec;
 
 use crate::engine::random::Draws;
-use crate::scenario::Catalog;
+use crate::scenario::Scenario;
 use crate::world::Chance;
 
 /// The catalog. A track's number is its rank: track 0 is played most.
 #[derive(Debug)]
 pub(super) struct Music {
     sizes: Vec<u32>,
+    /// Tracks that have a rank; those behind them come out during the run.
+    ranked: u32,
     rate: BitRate,
     popularity: Zipf,
 }
 
 impl Music {
-    pub(super) fn new(catalog: &Catalog, seed: u64) -> Self {
+    pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
+        let catalog = &scenario.catalog;
+        let released: u32 = scenario.release.iter().map(|release| release.tracks).sum();
         let bytes = catalog.bit_rate.bytes();
         // The mean of a log-normal lies above its median.
         let sigma = catalog.length_sigma;
@@ -27,7 +31,8 @@ impl Music {
             (seconds * bytes) as u32
         };
         Self {
-            sizes: (0..catalog.tracks).map(size).collect(),
+            sizes: (0..catalog.tracks + released).map(size).collect(),
+            ranked: catalog.tracks,
             rate: BitRate(catalog.bit_rate.0 as u32),
             popularity: Zipf::new(catalog.tracks, catalog.top.0, catalog.takes.0),
         }
@@ -48,8 +53,9 @@ impl Music {
         self.spec(track).geometry.size().0
     }
 
-    pub(super) fn tracks(&self) -> u32 {
-        self.sizes.len() as u32
+    /// Tracks with a rank.
+    pub(super) const fn tracks(&self) -> u32 {
+        self.ranked
     }
 
     /// A track by popularity.

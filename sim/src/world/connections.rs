@@ -155,6 +155,9 @@ impl World {
     }
 
     pub(super) fn message_arrived(&mut self, from: u32, to: u32, message: Message) -> u64 {
+        if self.is_connected(to, from) && self.answer_falsely(from, to, &message) {
+            return 2;
+        }
         if !self.is_connected(to, from) || !self.knows_name(to, &message) {
             return 0;
         }

@@ -6,6 +6,7 @@ use antiphon_swarm::node::output::Source;
 use antiphon_swarm::{Input, RenditionKey};
 
 use crate::net::path;
+use crate::scenario::Conduct;
 use crate::world::happening::Happening;
 use crate::world::transfers::{Stage, next_mark, until};
 use crate::world::{Chance, World};
@@ -45,6 +46,9 @@ impl World {
         );
         if mark == transfer.span.end().0 {
             self.stop_flow(id, ramp + 1);
+        } else if transfer.conduct == Some(Conduct::Staller) {
+            self.stop_flow(id, ramp + 1);
+            self.transfers.of(id).stage = Stage::Stuck;
         } else {
             let transfer = self.transfers.of(id);
             transfer.mark = next_mark(transfer, rate);
@@ -84,6 +88,10 @@ impl World {
             }
             return 1;
         }
+        if transfer.conduct == Some(Conduct::Polluter) {
+            self.spoiled(id);
+            return 3;
+        }
         self.shelve(node, track, transfer.source, from..mark);
         if done {
             self.forget(id);
@@ -122,6 +130,7 @@ impl World {
         }
         shelf.note_progress(track, second);
         self.tally.note_arrived(self.now, node, source, new, known);
+        self.note_good_of_bad(source, new);
         if !self.is_in_use(node, track) {
             self.shelves[node as usize].close(track);
         }

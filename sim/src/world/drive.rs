@@ -13,6 +13,9 @@ impl World {
         let Some(online) = self.online[node as usize].as_deref_mut() else {
             return;
         };
+        if online.is_program {
+            return;
+        }
         let mut core = online
             .core
             .take()
@@ -131,6 +134,7 @@ impl World {
                 let play = play.0 as u32;
                 self.after(0, Happening::Starved { user: node, play });
             }
+            Output::Event(Event::Penalized { peer, offense }) => self.penalized(peer.0, offense),
             Output::Event(_) => {}
         }
     }

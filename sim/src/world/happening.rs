@@ -40,6 +40,10 @@ pub(super) enum Happening {
     Starved { user: u32, play: u32 },
     /// A fault begins or ends.
     Fault { number: u32, begins: bool },
+    /// Somebody who misbehaves does so by itself.
+    Mischief { user: u32, session: u32 },
+    /// Somebody wants to hear a release.
+    Release { user: u32, number: u32 },
     /// A row of the series is due.
     Sample,
 }
@@ -91,7 +95,11 @@ impl Event for Happening {
             Self::Arrive { .. } | Self::Deferred { .. } => 2,
             Self::Due { .. } => 3,
             Self::Licensed { .. } | Self::Playhead { .. } | Self::Starved { .. } => 4,
-            Self::Arrival { .. } | Self::Departure { .. } | Self::Listen { .. } => 5,
+            Self::Arrival { .. }
+            | Self::Departure { .. }
+            | Self::Listen { .. }
+            | Self::Mischief { .. }
+            | Self::Release { .. } => 5,
             Self::Sample => 6,
         }
     }
@@ -125,6 +133,8 @@ impl World {
                 self.fault(number, begins);
                 (number, u64::from(begins))
             }
+            Happening::Mischief { user, session } => (user, self.mischief(user, session)),
+            Happening::Release { user, number } => (user, self.release(user, number)),
             Happening::Sample => {
                 self.sample();
                 (0, 0)

@@ -31,7 +31,10 @@ impl World {
     }
 
     pub(super) fn listen(&mut self, user: u32, session: u32) -> u64 {
-        if self.session(user) != Some(session) {
+        let playing = self
+            .node(user)
+            .is_some_and(|online| online.playing.is_some());
+        if self.session(user) != Some(session) || playing {
             return 0;
         }
         let until = self.now + self.stretch(user);
@@ -76,8 +79,16 @@ impl World {
         }
     }
 
+    /// The next track of a release that is being heard, else one of somebody's own.
+    fn choose(&mut self, user: u32, draws: &mut Draws) -> u32 {
+        if let Some(track) = self.next_released(user) {
+            return track;
+        }
+        self.choose_own(user, draws)
+    }
+
     /// A track from the own cache, rather one used lately, or one by popularity.
-    fn choose(&self, user: u32, draws: &mut Draws) -> u32 {
+    fn choose_own(&self, user: u32, draws: &mut Draws) -> u32 {
         let repeat = draws.chance(self.scenario.listening.repeat.0);
         let held = self.shelves[user as usize].tracks();
         let mut pick = || held.get(draws.below(held.len() as u64) as usize).copied();
@@ -92,7 +103,7 @@ impl World {
     }
 
     /// Presses play. `expected` says whether the license of an expected track is there.
-    fn start_play(&mut self, user: u32, track: u32, expected: Option<bool>) {
+    pub(super) fn start_play(&mut self, user: u32, track: u32, expected: Option<bool>) {
         let number = self.person(user).plays;
         self.people[user as usize].plays += 1;
         let spec = self.music.spec(track);

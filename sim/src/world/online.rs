@@ -19,6 +19,8 @@ pub(super) struct Online {
     pub(super) session: u32,
     /// Away only while it handles an input.
     pub(super) core: Option<Box<NodeCore>>,
+    /// Its core is not asked: it is a program that attacks.
+    pub(super) is_program: bool,
     /// When the core wants to be woken, and the earliest event queued for it.
     pub(super) due: u64,
     pub(super) queued: u64,
@@ -34,6 +36,8 @@ pub(super) struct Online {
     /// The track that follows if nothing else is chosen, and whether its license is there.
     pub(super) expected: Option<(u32, bool)>,
     pub(super) listening_until: u64,
+    /// The next track of a release, and the one after its last.
+    pub(super) release: Option<(u32, u32)>,
 }
 
 /// No wake-up wanted.
@@ -44,6 +48,7 @@ impl Online {
         Self {
             session,
             core: Some(Box::new(core)),
+            is_program: false,
             due: NEVER,
             queued: NEVER,
             connections: Vec::new(),
@@ -54,6 +59,7 @@ impl Online {
             playing: None,
             expected: None,
             listening_until: 0,
+            release: None,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::engine::random::Draws;
 use crate::net::fluid::{LinkId, Network};
 use crate::net::reach::NatClass;
 use crate::scenario::Scenario;
+use crate::world::conduct;
 use crate::world::{Chance, World};
 
 /// One user and the node on their device. What never changes, but for the counters.
@@ -16,6 +17,8 @@ pub(super) struct Person {
     pub(super) access: u8,
     pub(super) device: u8,
     pub(super) overlay: u8,
+    /// Number of the behavior; [`conduct::HONEST`] if there is none.
+    pub(super) conduct: u8,
     pub(super) uploads: bool,
     pub(super) up: LinkId,
     pub(super) down: LinkId,
@@ -75,6 +78,8 @@ fn person(scenario: &Scenario, seed: u64, user: u32, network: &mut Network) -> P
         .log_normal(device.cache.0, device.cache_sigma)
         .min(device.cache_max.0);
     let overlay = draws.below(u64::from(scenario.tracker.overlays));
+    let conduct = conduct::draw(scenario, seed, user);
+    let willing = conduct::uploads(scenario, conduct);
     let upload = (up * 8.0 * device.upload.0).min(f64::from(u32::MAX));
     Person {
         region: region as u8,
@@ -82,7 +87,8 @@ fn person(scenario: &Scenario, seed: u64, user: u32, network: &mut Network) -> P
         access: access_at as u8,
         device: device_at as u8,
         overlay: overlay as u8,
-        uploads: !access.metered && upload >= 1.0 && !scenario.nat[nat].udp_blocked,
+        conduct,
+        uploads: willing && !access.metered && upload >= 1.0 && !scenario.nat[nat].udp_blocked,
         up: network.add_link(up),
         down: network.add_link(down),
         height: (height * 1e6) as u32,

@@ -262,6 +262,7 @@ impl World {
         };
         self.set_playing(user, playing);
         self.tally.note_stall(self.now);
+        self.blame(user, playing.track, wall);
         self.tell_playhead(user, wall, false);
         5
     }
@@ -295,6 +296,7 @@ impl World {
         let (server, peers, cache) = self.sources(user, playing.track, &heard);
         let fetched = self.fetched(user, playing.track);
         if playing.asked >= self.settle {
+            let released = playing.track >= self.music.tracks();
             let person = self.person(user);
             self.tally.note_play(PlayRow {
                 user,
@@ -302,6 +304,7 @@ impl World {
                 access: person.access,
                 nat: person.nat,
                 track: playing.track,
+                released,
                 expected: playing.expected,
                 cached: playing.cached,
                 asked: playing.asked,

@@ -119,7 +119,7 @@ impl World {
         let profile = PeerProfile {
             // Zero is unknown to the registry.
             region: person.region + 1,
-            prefix: node,
+            prefix: self.prefix(node),
             uploads: person.uploads && self.config.budget.uploads,
         };
         let overlay = person.overlay as usize;

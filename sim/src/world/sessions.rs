@@ -99,6 +99,9 @@ impl World {
             let length = (length.clamp(10.0, 7.0 * 86_400.0) * 1e6) as u64;
             self.after(length, Happening::Departure { user, session });
         }
+        if self.begin_mischief(user) {
+            return u64::from(session);
+        }
         let busy = population.listening.0;
         // Who comes online wants to hear something; who is always online may be doing so.
         let listens = population.sessions_per_day > 0.0 || draws.chance(busy);

@@ -9,6 +9,7 @@ use antiphon_swarm::{Duration, FetchId, Input, PeerKey, RenditionKey, UploadId};
 
 use crate::net::fluid::FlowId;
 use crate::net::path;
+use crate::scenario::Conduct;
 use crate::world::happening::Happening;
 use crate::world::{Chance, World};
 
@@ -32,6 +33,8 @@ pub(super) enum Stage {
     Flowing(FlowId),
     /// All bytes have left.
     Sent,
+    /// The source has stopped without an end.
+    Stuck,
 }
 
 /// One span.
@@ -50,6 +53,8 @@ pub(super) struct Transfer {
     pub(super) stage: Stage,
     /// The asker does not want it any more.
     pub(super) canceled: bool,
+    /// How its source treats it, if not honestly.
+    pub(super) conduct: Option<Conduct>,
     /// Number of the step that counts; earlier ones are void.
     pub(super) turn: u32,
     /// The chunk after the last of the next mark.
@@ -154,6 +159,7 @@ impl World {
             need,
             stage: Stage::Asked,
             canceled: false,
+            conduct: None,
             turn: 0,
             mark: first,
             arrived: first,
@@ -163,6 +169,7 @@ impl World {
         });
         let life = self.transfers.of(id).life;
         self.tally.requests += 1;
+        self.tally.harm.requests += u64::from(self.is_bad(source));
         self.tally.note_control(self.now, REQUEST_BYTES);
         let mut delay = rtt / 2 + self.loss_delay(node, self.tally.requests << 1 | 1, rtt);
         if let Some(online) = self.node_mut(node) {
@@ -196,7 +203,7 @@ impl World {
         } = transfer;
         match (source, transfer.stage) {
             (Source::Peer(holder), _) => {
-                if self.is_connected(holder.0, to) {
+                if self.is_connected(holder.0, to) && !self.mistreat(id, holder.0) {
                     let asked = Input::SpanAsked {
                         upload: upload_id(id, life),
                         peer: PeerKey(to),
@@ -260,13 +267,13 @@ impl World {
         }
     }
 
-    fn tell(&mut self, transfer: &Transfer, event: FetchEvent) {
+    pub(super) fn tell(&mut self, transfer: &Transfer, event: FetchEvent) {
         let fetch = transfer.fetch;
         self.feed_after(transfer.rtt / 2, transfer.to, Input::Fetch { fetch, event });
     }
 
     /// The last news of a transfer that does not come to its end.
-    fn fail(&mut self, id: u32, event: FetchEvent) {
+    pub(super) fn fail(&mut self, id: u32, event: FetchEvent) {
         let transfer = *self.transfers.of(id);
         if !transfer.canceled {
             self.tell(&transfer, event);
@@ -284,7 +291,7 @@ impl World {
     }
 
     /// Bytes begin to leave the source.
-    fn begin(&mut self, id: u32) {
+    pub(super) fn begin(&mut self, id: u32) {
         let transfer = *self.transfers.of(id);
         if transfer.stage != Stage::Asked && transfer.stage != Stage::Serving {
             return;
@@ -310,6 +317,7 @@ impl World {
         };
         let down = self.person(transfer.to).down;
         let cap = path::loss_cap(self.scenario.network.loss.0, transfer.rtt);
+        let cap = cap.min(self.held_back(&transfer));
         let background = transfer.priority >= Priority::Prefetch;
         let flow = self.network.start(self.now, from, down, cap, background);
         self.transfers.own(flow, id);
@@ -383,6 +391,7 @@ impl World {
                 self.feed_after(delay.saturating_sub(1), peer.0, ended);
             }
             self.tally.note_upload(self.now, peer.0, sent.0);
+            self.note_bad_bytes(peer.0, sent.0);
         } else if let Some(online) = self.node_mut(transfer.to) {
             online.origin_window = path::window_after(online.origin_window, sent);
             self.tally.note_origin(self.now, sent);
@@ -422,7 +431,7 @@ impl World {
             }
             // Everything is sent already; it is freed when it arrives.
             Stage::Sent => {}
-            Stage::Asked | Stage::Serving => self.transfers.release(id),
+            Stage::Asked | Stage::Serving | Stage::Stuck => self.transfers.release(id),
         }
         1
     }

@@ -1,5 +1,6 @@
 //! Whole runs of small worlds.
 
+mod conduct;
 mod determinism;
 mod faults;
 mod reports;
