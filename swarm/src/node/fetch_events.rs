@@ -101,6 +101,7 @@ impl NodeCore {
                         .measured(bytes, transfer.max(MIN_TRANSFER), first);
                     neighbor.failures = 0;
                 }
+                self.penalties.delivered(peer);
             }
             Source::Origin(_) => self.origin.estimate.measured(bytes, took, first),
         }

@@ -15,8 +15,8 @@ use crate::node::requests::Request;
 use crate::node::sources::Order;
 use crate::time::{Duration, Instant};
 
-/// Copies of a chunk in flight at most, late ones included: both ways to the origin and some peers.
-/// Guess.
+/// Copies of a chunk in flight beyond which no further peer is asked for it, late ones included: both
+/// ways to the origin and some peers. Guess.
 const COPIES_MAX: usize = 4;
 
 impl NodeCore {
@@ -24,12 +24,15 @@ impl NodeCore {
     pub(crate) fn wake_for_hedge(&mut self, now: Instant, play: &Playback) {
         let requests: Vec<Request> = self.requests.iter().copied().collect();
         for request in requests {
-            if request.rendition != play.rendition || request.late {
+            if request.rendition != play.rendition {
                 continue;
             }
             let progress = self.progress_of(now, play, &request);
-            let late = self.late_at(now, &request, &progress);
-            self.wake_at(late);
+            if !request.late {
+                let late = self.late_at(now, &request, &progress);
+                self.wake_at(late);
+            }
+            // On the next rung more sources may be asked, also beside one that is late already.
             let rung = Rung::of(progress.need, &self.config.ladder);
             let next = rung.next_in(progress.need, &self.config.ladder);
             if let Some(next) = next.filter(|_| play.playing) {
@@ -137,9 +140,10 @@ impl NodeCore {
         let (live, all) = self.requests.copies(play.rendition, next);
         let most = if rung == Rung::Race { 2 } else { 1 };
         let relevant = next.0 < end && rung != Rung::Background;
-        if !relevant || live >= most || all >= COPIES_MAX {
+        if !relevant || live >= most {
             return;
         }
+        // However many peers let it wait: the origin is asked once on each of its ways.
         let from_origin = rung <= Rung::Parallel || self.is_last_resort(play.rendition, next);
         if from_origin
             && self.room_for_origin(true)
@@ -147,6 +151,9 @@ impl NodeCore {
         {
             let until = end.min(next.0 + self.config.start.head_chunks);
             return self.hedge_with(now, play, Source::Origin(route), next, until, progress);
+        }
+        if all >= COPIES_MAX {
+            return;
         }
         let peer = self.best_peer(now, play.rendition, next, end, true);
         if let Some(peer) = peer.filter(|_| self.room_for_peers(true)) {

@@ -16,11 +16,17 @@ const THIRD: Duration = Duration::from_secs(86_400);
 /// Lies forgiven before they count as a strike: caches change between announce and request. Guess.
 const LIES_PER_STRIKE: u8 = 4;
 
+/// Stalled spans in a row, without one that came to its end, that count as a strike: each costs the
+/// victim a hedge, and a congested uplink delivers in between. Guess.
+const STALLS_PER_STRIKE: u8 = 4;
+
 #[derive(Clone, Copy, Debug)]
 struct Record {
     peer: PeerKey,
     strikes: u8,
     lies: u8,
+    /// In a row.
+    stalls: u8,
     until: Instant,
 }
 
@@ -44,6 +50,7 @@ impl Penalties {
                     peer,
                     strikes: 0,
                     lies: 0,
+                    stalls: 0,
                     until: Instant::START,
                 };
                 self.records.insert(at, record);
@@ -57,7 +64,10 @@ impl Penalties {
                 record.lies = record.lies.saturating_add(1);
                 record.lies.is_multiple_of(LIES_PER_STRIKE)
             }
-            Offense::Stalled => false,
+            Offense::Stalled => {
+                record.stalls = record.stalls.saturating_add(1);
+                record.stalls.is_multiple_of(STALLS_PER_STRIKE)
+            }
         };
         if strike {
             record.strikes = record.strikes.saturating_add(1);
@@ -65,6 +75,15 @@ impl Penalties {
             record.until = record.until.max(now + term);
         }
         record.until > now
+    }
+
+    /// The peer brought a span to its end.
+    pub(crate) fn delivered(&mut self, peer: PeerKey) {
+        if !self.records.is_empty()
+            && let Ok(at) = self.at(peer)
+        {
+            self.records[at].stalls = 0;
+        }
     }
 
     /// Whether the peer is in quarantine.
@@ -121,8 +140,22 @@ mod tests {
         for _ in 1..LIES_PER_STRIKE {
             assert!(!penalties.note(Instant::START, peer, Offense::Lied));
         }
+        for _ in 1..STALLS_PER_STRIKE {
+            assert!(!penalties.note(Instant::START, peer, Offense::Stalled));
+        }
+        penalties.delivered(peer);
         assert!(!penalties.note(Instant::START, peer, Offense::Stalled));
         assert!(penalties.note(Instant::START, peer, Offense::Lied));
+    }
+
+    #[test]
+    fn who_only_ever_stalls_is_barred_like_a_polluter() {
+        let (mut penalties, peer) = (Penalties::default(), PeerKey(1));
+        let bars = (0..STALLS_PER_STRIKE)
+            .map(|_| penalties.note(Instant::START, peer, Offense::Stalled))
+            .collect::<Vec<_>>();
+        assert_eq!(bars, [false, false, false, true]);
+        assert!(penalties.bars(Instant::START, peer));
     }
 
     #[test]

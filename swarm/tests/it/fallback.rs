@@ -264,3 +264,22 @@ fn plays_that_stalled_go_on_within_five_seconds_of_healing() {
     world.run(SECOND.saturating_mul(200));
     assert!(world.nodes[listener].plays[0].ended);
 }
+
+#[test]
+fn a_crowd_that_promises_everything_and_sends_nothing_leaves_an_ordinary_stream() {
+    for holders in [5, 12, 30, 50] {
+        let (mut world, listener, track) = world(holders);
+        for holder in 0..holders {
+            world.nodes[holder].manner = Manner::Silent;
+            world.connect(holder, listener);
+        }
+        world.play(listener, track);
+        world.run(SECOND.saturating_mul(220));
+        played_without_stall(&world, listener);
+        let latency = world.start_latency(listener, 0);
+        assert!(
+            latency <= Duration::from_millis(200),
+            "{holders}: {latency:?}"
+        );
+    }
+}
