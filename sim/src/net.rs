@@ -7,3 +7,4 @@ pub mod allocate;
 pub mod fluid;
 pub mod path;
 pub mod reach;
+pub mod route;

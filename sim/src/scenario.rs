@@ -8,6 +8,7 @@ mod builtin;
 mod check;
 mod read;
 mod release;
+mod shared;
 pub mod units;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ pub use builtin::{BUILT_IN, built_in};
 pub use check::{Impossible, USERS_MAX};
 pub use read::ReadError;
 pub use release::Release;
+pub use shared::{Household, LastMile, Shared};
 use units::{Rate, Share, Size, Time};
 
 /// The one version of the format.
@@ -243,6 +245,8 @@ pub struct NetworkModel {
     pub punching: bool,
     /// Whether the tracker asks a peer behind a NAT to connect back.
     pub connect_back: bool,
+    /// What people share beside their own lines.
+    pub shared: Shared,
 }
 
 impl Default for NetworkModel {
@@ -254,6 +258,7 @@ impl Default for NetworkModel {
             loss: Share(0.002),
             punching: true,
             connect_back: true,
+            shared: Shared::default(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod happening;
 mod listener;
 mod online;
 mod people;
+mod places;
 mod player;
 mod releases;
 mod services;
@@ -102,6 +103,7 @@ pub struct World {
     shelves: Vec<Shelf>,
     online: Vec<Option<Box<Online>>>,
     network: Network,
+    places: places::Places,
     origin_link: LinkId,
     transfers: Transfers,
     registries: Vec<SwarmRegistry>,
@@ -127,6 +129,7 @@ impl World {
         let origin_link = network.add_link(scenario.origin.egress.bytes());
         let nats = people::nats(scenario);
         let people = people::people(scenario, seed, &mut network);
+        let places = places::Places::new(scenario, &mut network);
         let music = Music::new(scenario, seed);
         let shelves = warm::shelves(scenario, seed, &people, &music);
         let registries = (0..scenario.tracker.overlays)
@@ -155,6 +158,7 @@ impl World {
             people,
             shelves,
             network,
+            places,
             origin_link,
             transfers: Transfers::default(),
             registries,

@@ -3,6 +3,8 @@
 //! Foreground flows fill first; background ones take what is left, as a scavenging congestion
 //! control does. The three allocators of [`Allocator`] differ in how far the filling reaches.
 
+use crate::net::route::Route;
+
 /// How far one change reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocator {
@@ -18,12 +20,18 @@ pub enum Allocator {
 /// A flow as the filling sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand {
-    /// Indexes of its two links in the list of capacities.
-    pub links: [usize; 2],
+    /// Its links, numbered by their place in the list of capacities.
+    pub route: Route,
     /// What it can use at most, bytes a second.
     pub cap: f64,
     /// Whether it yields to all others.
     pub background: bool,
+}
+
+impl Demand {
+    fn links(&self) -> impl Iterator<Item = usize> + '_ {
+        self.route.links().iter().map(|link| link.0 as usize)
+    }
 }
 
 /// Max-min fair rates of `flows` over links of these capacities. Exact up to rounding.
@@ -43,16 +51,13 @@ fn fill_class(left: &mut [f64], flows: &[Demand], background: bool, rates: &mut 
         .collect();
     let mut users = vec![0_u32; left.len()];
     for at in &open {
-        for link in flows[*at].links {
+        for link in flows[*at].links() {
             users[link] += 1;
         }
     }
     while !open.is_empty() {
         let part = |link: usize| left[link].max(0.0) / f64::from(users[link].max(1));
-        let of = |at: usize| {
-            let [a, b] = flows[at].links;
-            flows[at].cap.min(part(a)).min(part(b))
-        };
+        let of = |at: usize| flows[at].links().map(part).fold(flows[at].cap, f64::min);
         let level = open.iter().map(|at| of(*at)).fold(f64::INFINITY, f64::min);
         // All flows at the level are settled in this round: those of a full link together.
         let settled: Vec<usize> = open
@@ -63,7 +68,7 @@ fn fill_class(left: &mut [f64], flows: &[Demand], background: bool, rates: &mut 
         open.retain(|at| !settled.contains(at));
         for at in settled {
             rates[at] = level;
-            for link in flows[at].links {
+            for link in flows[at].links() {
                 left[link] -= level;
                 users[link] -= 1;
             }
@@ -75,6 +80,7 @@ fn fill_class(left: &mut [f64], flows: &[Demand], background: bool, rates: &mut 
 mod tests {
     use super::*;
     use crate::engine::random::Draws;
+    use crate::net::fluid::LinkId;
 
     /// The definition of max-min fairness, checked: nobody over capacity, and each flow is held
     /// by its own cap or by a full link on which no flow of its class gets more.
@@ -83,7 +89,7 @@ mod tests {
             let on = flows
                 .iter()
                 .zip(rates)
-                .filter(|(flow, _)| flow.links.contains(&link));
+                .filter(|(flow, _)| flow.links().any(|other| other == link));
             on.map(|(_, rate)| rate).sum()
         };
         for (link, capacity) in capacities.iter().enumerate() {
@@ -94,11 +100,12 @@ mod tests {
         }
         for (flow, rate) in flows.iter().zip(rates) {
             let at_cap = *rate >= flow.cap * (1.0 - 1e-9);
-            let held = flow.links.iter().any(|link| {
-                let full = load(*link) >= capacities[*link] * (1.0 - 1e-9);
+            let held = flow.links().any(|link| {
+                let full = load(link) >= capacities[link] * (1.0 - 1e-9);
                 let others = flows.iter().zip(rates);
                 let mut others = others.filter(|(other, _)| {
-                    other.links.contains(link) && other.background == flow.background
+                    other.links().any(|theirs| theirs == link)
+                        && other.background == flow.background
                 });
                 full && others.all(|(_, other)| *other <= rate * (1.0 + 1e-9))
             });
@@ -114,8 +121,11 @@ mod tests {
             let capacities: Vec<f64> = (0..links).map(|_| 1.0 + 99.0 * draws.unit()).collect();
             let flows: Vec<Demand> = (0..1 + draws.below(40))
                 .map(|_| {
-                    let from = draws.below(links as u64) as usize;
-                    let to = (from + 1 + draws.below(links as u64 - 1) as usize) % links;
+                    let link = |draws: &mut Draws| LinkId(draws.below(links as u64) as u32);
+                    let mut route = Route::direct(link(&mut draws), link(&mut draws));
+                    for _ in 0..draws.below(6) {
+                        route = route.and(link(&mut draws));
+                    }
                     let cap = if draws.chance(0.3) {
                         30.0 * draws.unit()
                     } else {
@@ -123,7 +133,7 @@ mod tests {
                     };
                     let background = draws.chance(0.3);
                     Demand {
-                        links: [from, to],
+                        route,
                         cap,
                         background,
                     }
@@ -136,7 +146,7 @@ mod tests {
     #[test]
     fn background_flows_get_what_is_left() {
         let flow = |cap, background| Demand {
-            links: [0, 1],
+            route: Route::direct(LinkId(0), LinkId(1)),
             cap,
             background,
         };

@@ -3,12 +3,13 @@
 //! Not here: when bytes are heard of at the other end ([`crate::net::path`]), what they mean.
 
 use crate::net::allocate::{Allocator, Demand, fill};
+use crate::net::route::Route;
 
 /// Increases below this part of the present rate are not carried out by
 /// [`Allocator::MaxMinLocal`]: one change would else ripple through the whole network.
 const RIPPLE: f64 = 0.01;
 
-/// One direction of one access line, or the egress of one origin site.
+/// One direction of one access line, the egress of an origin, or something several people share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkId(pub u32);
 
@@ -18,7 +19,7 @@ pub struct FlowId(pub u32);
 
 #[derive(Clone, Debug)]
 struct Flow {
-    links: [LinkId; 2],
+    route: Route,
     background: bool,
     cap: f64,
     rate: f64,
@@ -107,28 +108,21 @@ impl Network {
         self.links[link.0 as usize].capacity = capacity;
         let flows = self.links[link.0 as usize].flows.clone();
         for flow in &flows {
-            let [a, b] = self.flows[flow.0 as usize].links;
-            for link in [a, b] {
-                self.recount(link);
+            let route = self.flows[flow.0 as usize].route;
+            for link in route.links() {
+                self.recount(*link);
             }
         }
         self.recount(link);
         for flow in flows {
-            self.allocate(now, self.flows[flow.0 as usize].links);
+            self.allocate(now, self.flows[flow.0 as usize].route);
         }
     }
 
-    /// Starts a flow of at most `cap` bytes a second from one link into another.
-    pub fn start(
-        &mut self,
-        now: u64,
-        from: LinkId,
-        to: LinkId,
-        cap: f64,
-        background: bool,
-    ) -> FlowId {
+    /// Starts a flow of at most `cap` bytes a second over the links of `route`.
+    pub fn start(&mut self, now: u64, route: Route, cap: f64, background: bool) -> FlowId {
         let flow = Flow {
-            links: [from, to],
+            route,
             background,
             cap,
             rate: 0.0,
@@ -143,12 +137,12 @@ impl Network {
             self.flows.push(flow);
             FlowId(u32::try_from(self.flows.len() - 1).expect("flows are bounded by requests"))
         };
-        for link in [from, to] {
+        for link in route.links() {
             self.links[link.0 as usize].flows.push(id);
-            self.recount(link);
+            self.recount(*link);
         }
         self.changed.push(id);
-        self.allocate(now, [from, to]);
+        self.allocate(now, route);
         id
     }
 
@@ -159,8 +153,8 @@ impl Network {
         assert!(flow.live, "a flow ends once");
         flow.live = false;
         flow.rate = 0.0;
-        let (done, links) = (flow.done, flow.links);
-        for link in links {
+        let (done, route) = (flow.done, flow.route);
+        for link in route.links().iter().copied() {
             let flows = &mut self.links[link.0 as usize].flows;
             if let Some(at) = flows.iter().position(|other| *other == id) {
                 flows.remove(at);
@@ -168,7 +162,7 @@ impl Network {
             self.recount(link);
         }
         self.free.push(id);
-        self.allocate(now, links);
+        self.allocate(now, route);
         done as u64
     }
 
@@ -231,24 +225,22 @@ impl Network {
         self.changed.push(id);
     }
 
-    fn other_end(&self, id: FlowId, link: LinkId) -> LinkId {
-        let [a, b] = self.flows[id.0 as usize].links;
-        if a == link { b } else { a }
+    /// What the flow could use if only its cap and its links other than this one bound it.
+    fn elsewhere(&self, id: FlowId, link: LinkId) -> f64 {
+        let flow = &self.flows[id.0 as usize];
+        let others = flow.route.links().iter().filter(|other| **other != link);
+        others
+            .map(|other| self.capacity(*other))
+            .fold(flow.cap, f64::min)
     }
 
     fn recount(&mut self, link: LinkId) {
         let flows = self.links[link.0 as usize].flows.iter();
-        let wanted = flows.map(|id| {
-            let other = self.other_end(*id, link);
-            self.flows[id.0 as usize]
-                .cap
-                .min(self.links[other.0 as usize].capacity)
-        });
-        let wanted = wanted.sum();
+        let wanted = flows.map(|id| self.elsewhere(*id, link)).sum();
         self.links[link.0 as usize].wanted = wanted;
     }
 
-    fn allocate(&mut self, now: u64, around: [LinkId; 2]) {
+    fn allocate(&mut self, now: u64, around: Route) {
         self.stats.rounds += 1;
         match self.allocator {
             Allocator::Share => self.share(now, around),
@@ -263,8 +255,8 @@ impl Network {
         }
     }
 
-    fn share(&mut self, now: u64, around: [LinkId; 2]) {
-        for link in around {
+    fn share(&mut self, now: u64, around: Route) {
+        for link in around.links().iter().copied() {
             for at in 0..self.links[link.0 as usize].flows.len() {
                 let id = self.links[link.0 as usize].flows[at];
                 let rate = self.share_of(id);
@@ -279,7 +271,7 @@ impl Network {
     fn share_of(&self, id: FlowId) -> f64 {
         let flow = &self.flows[id.0 as usize];
         let mut rate = flow.cap;
-        for link in flow.links {
+        for link in flow.route.links() {
             let link = &self.links[link.0 as usize];
             let of_class = |background: bool| {
                 let flows = link.flows.iter();
@@ -298,10 +290,10 @@ impl Network {
     }
 
     /// The flows within `hops` links of the change. Slack links connect nobody.
-    fn reach(&self, around: [LinkId; 2], hops: usize) -> Vec<FlowId> {
+    fn reach(&self, around: Route, hops: usize) -> Vec<FlowId> {
         let mut seen: Vec<LinkId> = Vec::new();
         let mut set: Vec<FlowId> = Vec::new();
-        let mut edge: Vec<LinkId> = around.to_vec();
+        let mut edge: Vec<LinkId> = around.links().to_vec();
         let mut hop = 0;
         while !edge.is_empty() && hop < hops {
             let mut next = Vec::new();
@@ -314,7 +306,9 @@ impl Network {
                 for flow in &self.links[link.0 as usize].flows {
                     if let Err(at) = set.binary_search(flow) {
                         set.insert(at, *flow);
-                        next.push(self.other_end(*flow, link));
+                        let links = self.flows[flow.0 as usize].route;
+                        let others = links.links().iter().filter(|other| **other != link);
+                        next.extend(others.copied());
                     }
                 }
             }
@@ -329,7 +323,7 @@ impl Network {
         self.stats.flows += set.len() as u64;
         let mut links: Vec<LinkId> = set
             .iter()
-            .flat_map(|id| self.flows[id.0 as usize].links)
+            .flat_map(|id| self.flows[id.0 as usize].route.links().iter().copied())
             .collect();
         links.sort_unstable();
         links.dedup();
@@ -338,12 +332,14 @@ impl Network {
             .iter()
             .map(|id| {
                 let flow = &self.flows[id.0 as usize];
-                let index = |link: LinkId| links.binary_search(&link).unwrap_or_default();
-                let [a, b] = flow.links;
+                let mut all = flow.route.links().iter().copied();
+                let index = |link| LinkId(links.binary_search(&link).unwrap_or_default() as u32);
+                let first = Route::over(index(all.next().unwrap_or(LinkId(0))));
                 // A slack link is as good as endless here, but not for one flow alone.
+                let capacities = flow.route.links().iter().map(|link| self.capacity(*link));
                 Demand {
-                    links: [index(a), index(b)],
-                    cap: flow.cap.min(self.capacity(a)).min(self.capacity(b)),
+                    route: all.fold(first, |route, link| route.and(index(link))),
+                    cap: capacities.fold(flow.cap, f64::min),
                     background: flow.background,
                 }
             })

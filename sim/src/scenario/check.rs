@@ -1,7 +1,7 @@
 //! What a scenario may ask for.
 
 use crate::scenario::Scenario;
-use crate::scenario::units::{Share, Time};
+use crate::scenario::units::{Rate, Share, Time};
 
 /// Most users of a world: node numbers and memory; 1 KiB of each is 2 GiB.
 pub const USERS_MAX: u32 = 2_000_000;
@@ -96,6 +96,7 @@ impl Scenario {
         self.check_names()?;
         self.check_behavior()?;
         self.check_releases()?;
+        self.check_shared()?;
         for access in &self.access {
             within(
                 &format!("down of access {}", access.name),
@@ -203,6 +204,34 @@ impl Scenario {
             within("followers of release", release.followers, none, all)?;
         }
         Ok(())
+    }
+
+    fn check_shared(&self) -> Result<(), Impossible> {
+        let shared = self.network.shared;
+        let rate = |what: &str, rate: Rate| within(&format!("{what} (in bit)"), rate.0, 1e3, 1e15);
+        if let Some(household) = shared.household {
+            within(
+                "people of network.shared.household",
+                household.people,
+                1,
+                100,
+            )?;
+            rate("wifi of network.shared.household", household.wifi)?;
+        }
+        if let Some(last_mile) = shared.last_mile {
+            within(
+                "homes of network.shared.last_mile",
+                last_mile.homes,
+                1,
+                1_000_000,
+            )?;
+            rate("up of network.shared.last_mile", last_mile.up)?;
+            rate("down of network.shared.last_mile", last_mile.down)?;
+        }
+        match shared.inter_region {
+            Some(between) => rate("network.shared.inter_region", between),
+            None => Ok(()),
+        }
     }
 
     fn widest(&self) -> usize {

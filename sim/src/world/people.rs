@@ -7,6 +7,7 @@ use crate::net::fluid::{LinkId, Network};
 use crate::net::reach::NatClass;
 use crate::scenario::Scenario;
 use crate::world::conduct;
+use crate::world::places::Places;
 use crate::world::{Chance, World};
 
 /// One user and the node on their device. What never changes, but for the counters.
@@ -55,43 +56,88 @@ pub(super) fn nats(scenario: &Scenario) -> Vec<NatClass> {
 
 /// Everybody, and their lines.
 pub(super) fn people(scenario: &Scenario, seed: u64, network: &mut Network) -> Vec<Person> {
-    let users = 0..scenario.population.users;
-    users
-        .map(|user| person(scenario, seed, user, network))
-        .collect()
+    let mut people: Vec<Person> = Vec::with_capacity(scenario.population.users as usize);
+    for user in 0..scenario.population.users {
+        let line = Line::of(scenario, seed, Places::head_of(scenario, user));
+        // Who moves in with somebody uses the line that is there.
+        let head = people.get(Places::head_of(scenario, user) as usize);
+        let links = head.map(|head| (head.up, head.down));
+        let links =
+            links.unwrap_or_else(|| (network.add_link(line.up), network.add_link(line.down)));
+        people.push(person(scenario, seed, user, &line, links));
+    }
+    people
 }
 
-fn person(scenario: &Scenario, seed: u64, user: u32, network: &mut Network) -> Person {
+/// A line, and what comes with it.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    region: usize,
+    access: usize,
+    nat: usize,
+    /// Bytes a second.
+    up: f64,
+    down: f64,
+    /// Seconds.
+    height: f64,
+}
+
+impl Line {
+    /// That of the first person of a home.
+    fn of(scenario: &Scenario, seed: u64, user: u32) -> Self {
+        let mut draws = Draws::of(seed, Chance::Person as u64, u64::from(user));
+        let region = draws.weighted(scenario.region.iter().map(|region| region.share.0));
+        let at = draws.weighted(scenario.access.iter().map(|access| access.share.0));
+        let nat = draws.weighted(scenario.nat.iter().map(|nat| nat.share.0));
+        draws.next();
+        let access = &scenario.access[at];
+        // One factor for both directions: fast lines are fast both ways.
+        let factor = draws.log_normal(1.0, access.sigma);
+        let height = draws.log_normal(access.height.0, access.height_sigma);
+        Self {
+            region,
+            access: at,
+            nat,
+            up: access.up.bytes() * factor,
+            down: access.down.bytes() * factor,
+            height: height.min(2.0),
+        }
+    }
+}
+
+fn person(
+    scenario: &Scenario,
+    seed: u64,
+    user: u32,
+    line: &Line,
+    (up, down): (LinkId, LinkId),
+) -> Person {
     let mut draws = Draws::of(seed, Chance::Person as u64, u64::from(user));
-    let region = draws.weighted(scenario.region.iter().map(|region| region.share.0));
-    let access_at = draws.weighted(scenario.access.iter().map(|access| access.share.0));
-    let nat = draws.weighted(scenario.nat.iter().map(|nat| nat.share.0));
+    // The first three and the two behind the device are the line's.
+    (0..3).for_each(|_| _ = draws.next());
     let device_at = draws.weighted(scenario.device.iter().map(|device| device.share.0));
-    let (access, device) = (&scenario.access[access_at], &scenario.device[device_at]);
-    // One factor for both directions: fast lines are fast both ways.
-    let factor = draws.log_normal(1.0, access.sigma);
-    let (up, down) = (access.up.bytes() * factor, access.down.bytes() * factor);
-    let height = draws
-        .log_normal(access.height.0, access.height_sigma)
-        .min(2.0);
+    draws.normal();
+    draws.normal();
+    let device = &scenario.device[device_at];
     let disk = draws
         .log_normal(device.cache.0, device.cache_sigma)
         .min(device.cache_max.0);
     let overlay = draws.below(u64::from(scenario.tracker.overlays));
     let conduct = conduct::draw(scenario, seed, user);
     let willing = conduct::uploads(scenario, conduct);
-    let upload = (up * 8.0 * device.upload.0).min(f64::from(u32::MAX));
+    let upload = (line.up * 8.0 * device.upload.0).min(f64::from(u32::MAX));
+    let (access, nat) = (&scenario.access[line.access], &scenario.nat[line.nat]);
     Person {
-        region: region as u8,
-        nat: nat as u8,
-        access: access_at as u8,
+        region: line.region as u8,
+        nat: line.nat as u8,
+        access: line.access as u8,
         device: device_at as u8,
         overlay: overlay as u8,
         conduct,
-        uploads: willing && !access.metered && upload >= 1.0 && !scenario.nat[nat].udp_blocked,
-        up: network.add_link(up),
-        down: network.add_link(down),
-        height: (height * 1e6) as u32,
+        uploads: willing && !access.metered && upload >= 1.0 && !nat.udp_blocked,
+        up,
+        down,
+        height: (line.height * 1e6) as u32,
         upload: BitRate(upload as u32),
         disk: ByteCount(disk as u64),
         sessions: 0,
@@ -108,6 +154,9 @@ impl World {
 
     /// Round trip between two nodes.
     pub(super) fn rtt(&self, a: u32, b: u32) -> u64 {
+        if let Some(rtt) = self.rtt_at_home(a, b) {
+            return rtt;
+        }
         let (a, b) = (self.person(a), self.person(b));
         let network = &self.scenario.network;
         let base = if a.region == b.region {

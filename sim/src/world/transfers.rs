@@ -296,30 +296,26 @@ impl World {
         if transfer.stage != Stage::Asked && transfer.stage != Stage::Serving {
             return;
         }
-        let (from, window) = match transfer.source {
+        let window = match transfer.source {
             Source::Peer(peer) => {
                 let to = transfer.to;
                 let Some(holder) = self.node_mut(peer.0) else {
                     return;
                 };
                 holder.outgoing.push(id);
-                let window = holder
+                holder
                     .connection_mut(to)
-                    .map_or(0, |connection| connection.window);
-                (self.person(peer.0).up, window)
+                    .map_or(0, |connection| connection.window)
             }
-            Source::Origin(_) => {
-                let window = self
-                    .node(transfer.to)
-                    .map_or(0, |online| online.origin_window);
-                (self.origin_link, window)
-            }
+            Source::Origin(_) => self
+                .node(transfer.to)
+                .map_or(0, |online| online.origin_window),
         };
-        let down = self.person(transfer.to).down;
+        let route = self.route(transfer.source, transfer.to);
         let cap = path::loss_cap(self.scenario.network.loss.0, transfer.rtt);
         let cap = cap.min(self.held_back(&transfer));
         let background = transfer.priority >= Priority::Prefetch;
-        let flow = self.network.start(self.now, from, down, cap, background);
+        let flow = self.network.start(self.now, route, cap, background);
         self.transfers.own(flow, id);
         let rate = self.network.rate(flow);
         let transfer = self.transfers.of(id);

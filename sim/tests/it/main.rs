@@ -4,4 +4,5 @@ mod conduct;
 mod determinism;
 mod faults;
 mod reports;
+mod shared;
 mod worlds;

@@ -7,13 +7,19 @@ use crate::engine::random::Draws;
 /// origins of large capacity.
 struct Net {
     network: Network,
-    ends: Vec<(FlowId, LinkId, LinkId, f64, bool)>,
+    ends: Vec<(FlowId, Route, f64, bool)>,
     capacities: Vec<f64>,
     ups: u64,
+    /// Links behind the lines, which some flows cross too.
+    shared: u64,
 }
 
 impl Net {
     fn new(allocator: Allocator, draws: &mut Draws) -> Self {
+        Self::with_shared(allocator, draws, 0)
+    }
+
+    fn with_shared(allocator: Allocator, draws: &mut Draws, shared: u64) -> Self {
         let mut network = Network::new(allocator);
         let nodes = 4 + draws.below(26);
         let mut capacities = Vec::new();
@@ -23,6 +29,9 @@ impl Net {
         for _ in 0..nodes {
             capacities.push(draws.log_normal(5e6, 1.0));
         }
+        for _ in 0..shared {
+            capacities.push(draws.log_normal(3e6, 1.0));
+        }
         for capacity in &capacities {
             network.add_link(*capacity);
         }
@@ -31,6 +40,7 @@ impl Net {
             ends: Vec::new(),
             capacities,
             ups: nodes,
+            shared,
         }
     }
 
@@ -48,20 +58,22 @@ impl Net {
                 1e12
             };
             let background = draws.chance(0.2);
-            let flow = self.network.start(now, from, to, cap, background);
-            self.ends.push((flow, from, to, cap, background));
+            let mut route = Route::direct(from, to);
+            for _ in 0..draws.below(6).min(self.shared) {
+                let link = 2 * self.ups + draws.below(self.shared);
+                route = route.and(LinkId(link as u32));
+            }
+            let flow = self.network.start(now, route, cap, background);
+            self.ends.push((flow, route, cap, background));
         }
     }
 
     fn exact(&self) -> Vec<f64> {
-        let demands = self
-            .ends
-            .iter()
-            .map(|(_, from, to, cap, background)| Demand {
-                links: [from.0 as usize, to.0 as usize],
-                cap: *cap,
-                background: *background,
-            });
+        let demands = self.ends.iter().map(|(_, route, cap, background)| Demand {
+            route: *route,
+            cap: *cap,
+            background: *background,
+        });
         fill(&self.capacities, &demands.collect::<Vec<_>>())
     }
 
@@ -135,8 +147,8 @@ fn share_is_never_over_capacity_and_never_above_its_equal_part() {
 fn bytes_are_conserved_while_rates_change() {
     let mut network = Network::new(Allocator::MaxMin);
     let (up, down) = (network.add_link(1_000.0), network.add_link(10_000.0));
-    let first = network.start(0, up, down, 1e9, false);
-    let second = network.start(1_000_000, up, down, 1e9, false);
+    let first = network.start(0, Route::direct(up, down), 1e9, false);
+    let second = network.start(1_000_000, Route::direct(up, down), 1e9, false);
     assert_eq!(network.time_of(1_000_000, first, 2_000), Some(3_000_000));
     assert_eq!(network.stop(3_000_000, second), 1_000);
     assert_eq!(network.time_of(3_000_000, first, 2_500), Some(3_500_000));
@@ -148,7 +160,29 @@ fn a_flow_between_equal_links_gets_their_capacity() {
     for allocator in [Allocator::Share, Allocator::MaxMinLocal, Allocator::MaxMin] {
         let mut network = Network::new(allocator);
         let (up, down) = (network.add_link(1_000.0), network.add_link(1_000.0));
-        let flow = network.start(0, up, down, 1e9, false);
+        let flow = network.start(0, Route::direct(up, down), 1e9, false);
         assert_eq!(network.rate(flow), 1_000.0);
+    }
+}
+
+#[test]
+fn links_that_several_share_are_never_over_capacity_and_exactly_divided() {
+    for seed in 0..60 {
+        for allocator in [Allocator::Share, Allocator::MaxMinLocal, Allocator::MaxMin] {
+            let mut draws = Draws::of(seed, 1, 0);
+            let mut net = Net::with_shared(allocator, &mut draws, 6);
+            for step in 0..60 {
+                net.change(step * 1_000, &mut draws);
+                net.assert_within_capacity();
+                if allocator == Allocator::MaxMin {
+                    for (rate, exact) in net.rates().into_iter().zip(net.exact()) {
+                        assert!(
+                            (rate - exact).abs() <= 1e-6 * exact.max(1.0),
+                            "{rate} {exact}"
+                        );
+                    }
+                }
+            }
+        }
     }
 }
