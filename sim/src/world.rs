@@ -23,6 +23,7 @@ mod shelf;
 mod transfers;
 mod warm;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use antiphon_swarm::registry::RegistryConfig;
@@ -85,7 +86,7 @@ pub enum Broken {
 pub struct World {
     scenario: Arc<Scenario>,
     seed: u64,
-    config: NodeConfig,
+    config: Arc<NodeConfig>,
     /// The core's rules are checked after every so many inputs.
     check_every: u64,
     now: u64,
@@ -112,7 +113,7 @@ pub struct World {
     tally: Tally,
     inputs: u64,
     broken: Option<Broken>,
-    scratch_outputs: Vec<Output>,
+    scratch_outputs: VecDeque<Output>,
     scratch_flows: Vec<FlowId>,
 }
 
@@ -125,13 +126,13 @@ impl World {
     #[must_use]
     pub fn new(scenario: &Arc<Scenario>, seed: u64, check_every: u64) -> Self {
         let config = crate::variant::config(&scenario.variant).expect("the scenario was checked");
+        let config = Arc::new(config);
         let mut network = Network::new(allocator(&scenario.network.allocator));
         let origin_link = network.add_link(scenario.origin.egress.bytes());
         let nats = people::nats(scenario);
         let people = people::people(scenario, seed, &mut network);
         let places = places::Places::new(scenario, &mut network);
         let music = Music::new(scenario, seed);
-        let shelves = warm::shelves(scenario, seed, &people, &music);
         let registries = (0..scenario.tracker.overlays)
             .map(|overlay| {
                 let mut draws = Draws::of(seed, Chance::Registry as u64, u64::from(overlay));
@@ -155,8 +156,8 @@ impl World {
             online: people.iter().map(|_| None).collect(),
             tally: Tally::new(scenario, people.len()),
             accomplices: conduct::accomplices(scenario, &people),
+            shelves: people.iter().map(|_| Shelf::default()).collect(),
             people,
-            shelves,
             network,
             places,
             origin_link,
@@ -166,7 +167,7 @@ impl World {
             faults: faults::State::default(),
             inputs: 0,
             broken: None,
-            scratch_outputs: Vec::new(),
+            scratch_outputs: VecDeque::new(),
             scratch_flows: Vec::new(),
             scenario: Arc::clone(scenario),
         };

@@ -9,6 +9,7 @@ mod cache_policy;
 mod commands;
 pub mod config;
 mod fetch_events;
+mod few;
 mod hedge_plan;
 mod hedging;
 mod holdings;
@@ -46,6 +47,7 @@ pub use stats::{Snapshot, Stats};
 use crate::key::RenditionKey;
 use crate::node::announcer::Announcer;
 use crate::node::availability::Availability;
+use crate::node::few::Few;
 use crate::node::holdings::Holdings;
 use crate::node::input::{Budget, Expected};
 use crate::node::neighbors::{Contacts, Neighbors};
@@ -81,6 +83,13 @@ pub struct NodeCore {
     pub(crate) parked: Vec<RenditionKey>,
     pub(crate) availability: Availability,
     pub(crate) neighbors: Neighbors,
+    /// The interests told last, the number of times there were new ones, and whether a neighbor
+    /// came since.
+    pub(crate) interest_told: Few,
+    pub(crate) interest_turn: u16,
+    pub(crate) newcomers: bool,
+    /// When a neighbor may be told what it was not yet told of.
+    pub(crate) have_wake: Option<Instant>,
     pub(crate) contacts: Contacts,
     pub(crate) penalties: Penalties,
     pub(crate) requests: Requests,
@@ -108,6 +117,12 @@ impl NodeCore {
     pub fn new(config: impl Into<Arc<NodeConfig>>, seed: [u8; 32]) -> Self {
         let config = config.into();
         let budget = config.budget;
+        Self::with_budget(config, budget, seed)
+    }
+
+    /// The same with a budget of its own: nodes that differ in nothing else share a configuration.
+    #[must_use]
+    pub fn with_budget(config: Arc<NodeConfig>, budget: Budget, seed: [u8; 32]) -> Self {
         let uploads = Uploads::new(budget.upload, budget.uploads && config.peers);
         Self {
             config,
@@ -122,6 +137,10 @@ impl NodeCore {
             parked: Vec::new(),
             availability: Availability::default(),
             neighbors: Neighbors::default(),
+            interest_told: Few::default(),
+            interest_turn: 0,
+            newcomers: false,
+            have_wake: None,
             contacts: Contacts::default(),
             penalties: Penalties::default(),
             requests: Requests::default(),
@@ -180,6 +199,15 @@ impl NodeCore {
             Input::Timeout => {}
         }
         self.plan(now);
+    }
+
+    /// The same, with the outputs added to a queue of the driver's, so that many nodes share one:
+    /// nothing is left for [`NodeCore::poll_output`].
+    pub fn handle_into(&mut self, now: Instant, input: Input, outputs: &mut VecDeque<Output>) {
+        outputs.extend(self.outputs.drain(..));
+        core::mem::swap(&mut self.outputs, outputs);
+        self.handle(now, input);
+        core::mem::swap(&mut self.outputs, outputs);
     }
 
     /// The next effect to carry out, until there is none.

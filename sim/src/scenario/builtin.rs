@@ -45,6 +45,11 @@ pub const BUILT_IN: &[(&str, &str)] = &[
         include_str!("../../scenarios/freeriders.toml"),
     ),
     ("eclipse", include_str!("../../scenarios/eclipse.toml")),
+    ("scale-day", include_str!("../../scenarios/scale-day.toml")),
+    (
+        "scale-hour",
+        include_str!("../../scenarios/scale-hour.toml"),
+    ),
 ];
 
 /// The built-in scenario of this name.

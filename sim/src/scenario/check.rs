@@ -18,6 +18,11 @@ const BYTES_PER_COPY: f64 = 64.0;
 /// Bytes of one node online without its cache, measured.
 const BYTES_PER_NODE: f64 = 12_000.0;
 
+/// Bytes of somebody offline without their cache, measured.
+const BYTES_PER_USER: f64 = 300.0;
+/// How much busier than the mean the busiest hour is: the sessions' table.
+const BUSIEST_HOUR: f64 = 1.92;
+
 /// A scenario that cannot be.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{what} is {value}, but {limit}; change the scenario")]
@@ -295,7 +300,20 @@ impl Scenario {
     #[must_use]
     pub fn memory_estimate(&self) -> f64 {
         let users = f64::from(self.population.users);
-        let each = BYTES_PER_NODE + self.cached_tracks() * BYTES_PER_COPY;
-        users * each + f64::from(self.catalog.tracks) * 16.0
+        let online = BYTES_PER_NODE + self.cached_tracks() * BYTES_PER_COPY;
+        let each = BYTES_PER_USER + self.cached_tracks() * 8.0;
+        users * (each + self.online_at_most() * online) + f64::from(self.catalog.tracks) * 32.0
+    }
+
+    /// The part of the people online in the busiest hour, about.
+    fn online_at_most(&self) -> f64 {
+        let people = self.population;
+        if people.sessions_per_day == 0.0 {
+            return 1.0;
+        }
+        let spread = people.session_sigma * people.session_sigma / 2.0;
+        let mean = people.session_median.0 * libm::exp(spread);
+        let busiest = if people.diurnal { BUSIEST_HOUR } else { 1.0 };
+        (people.sessions_per_day * mean / 86_400.0 * busiest).min(1.0)
     }
 }

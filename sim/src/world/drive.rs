@@ -20,7 +20,8 @@ impl World {
             .core
             .take()
             .expect("a core handles one input at a time");
-        core.handle(now, input);
+        let mut outputs = core::mem::take(&mut self.scratch_outputs);
+        core.handle_into(now, input, &mut outputs);
         self.inputs += 1;
         if self.inputs.is_multiple_of(self.check_every)
             && let Err(violation) = invariants::check(&core)
@@ -31,10 +32,6 @@ impl World {
                 seconds,
                 violation,
             });
-        }
-        let mut outputs = core::mem::take(&mut self.scratch_outputs);
-        while let Some(output) = core.poll_output() {
-            outputs.push(output);
         }
         let due = core.poll_timeout().map_or(NEVER, Instant::as_micros);
         online.core = Some(core);

@@ -1,13 +1,14 @@
 //! People coming online and leaving.
 
-use antiphon_protocol::ChunkSet;
-use antiphon_swarm::node::input::{Budget, Command, TrackerEvent};
+use std::sync::Arc;
+
+use antiphon_swarm::node::input::{Budget, Command, Restored, TrackerEvent};
 use antiphon_swarm::{Duration, Input, NodeCore, RenditionKey};
 
 use crate::world::happening::{Deferred, Happening};
 use crate::world::online::Online;
 use crate::world::player::Ending;
-use crate::world::{Chance, World};
+use crate::world::{Chance, World, warm};
 
 /// Those online at the start come within this.
 const OPENING: u64 = 60_000_000;
@@ -78,13 +79,17 @@ impl World {
         let person = *self.person(user);
         let session = person.sessions;
         let mut draws = self.draws(Chance::Core, u64::from(user) << 32 | u64::from(session));
-        let mut config = self.config.clone();
-        config.budget = Budget {
+        let budget = Budget {
             upload: person.upload,
             disk: person.disk,
             uploads: person.uploads && self.config.budget.uploads,
         };
-        let core = NodeCore::new(config, draws.bytes());
+        if session == 1 {
+            // Who never comes online needs no cache.
+            self.shelves[user as usize] =
+                warm::shelf(&self.scenario, self.seed, user, &person, &self.music);
+        }
+        let core = NodeCore::with_budget(Arc::clone(&self.config), budget, draws.bytes());
         self.online[user as usize] = Some(Box::new(Online::new(session, core)));
         self.tally.sessions += 1;
         self.restore(user);
@@ -117,27 +122,16 @@ impl World {
     /// Tells the core what is on the disk, as the node does when it starts.
     fn restore(&mut self, user: u32) {
         let second = (self.now / 1_000_000) as i32;
-        let count = self.shelves[user as usize].tracks().len();
-        for at in 0..count {
-            let shelf = &self.shelves[user as usize];
-            let Some(held) = shelf.tracks().get(at).copied() else {
-                break;
-            };
-            let spec = self.music.spec(held.track);
-            let chunks = match shelf.part(held.track) {
-                Some(part) => part.held.clone(),
-                None => ChunkSet::full(spec.geometry),
-            };
-            let idle = u64::try_from(second - held.used()).unwrap_or_default();
-            let restore = Command::Restore {
-                rendition: RenditionKey(held.track),
-                spec,
-                held: chunks,
-                idle: Duration::from_secs(idle),
-                pinned: false,
-            };
-            self.feed(user, Input::Command(restore));
-        }
+        let shelf = &self.shelves[user as usize];
+        let restored = shelf.tracks().iter().map(|held| Restored {
+            rendition: RenditionKey(held.track),
+            spec: self.music.spec(held.track),
+            held: shelf.part(held.track).map(|part| part.held.clone()),
+            idle: Duration::from_secs(u64::try_from(second - held.used()).unwrap_or_default()),
+            pinned: false,
+        });
+        let restored = restored.collect();
+        self.feed(user, Input::Command(Command::RestoreAll(restored)));
     }
 
     pub(super) fn departure(&mut self, user: u32, session: u32) -> u64 {

@@ -3,6 +3,7 @@
 use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::peer::Priority;
 use antiphon_protocol::{ByteCount, CHUNK_BYTES, ChunkIndex, Span};
+use antiphon_swarm::limits::SPAN_CHUNKS_MAX;
 use antiphon_swarm::node::input::FetchEvent;
 use antiphon_swarm::node::output::{OriginRoute, Source};
 use antiphon_swarm::{Duration, FetchId, Input, PeerKey, RenditionKey, UploadId};
@@ -19,8 +20,12 @@ const HASH_BYTES: u64 = 64;
 /// Bytes of a request and its answer. From the codec.
 const REQUEST_BYTES: u64 = 48;
 
-/// Most chunks told of in one event: 256 KiB.
+/// Most chunks told of in one event, of a span that is needed soon: 256 KiB.
 const MARK_CHUNKS_MAX: u32 = 16;
+
+/// Time between two events of a span: of one needed within 5 s, soon, and in the background. The
+/// shortest patience of the core is 250 ms, and 8 s in the background.
+const MARK_SECONDS: [f64; 3] = [0.05, 0.1, 1.0];
 
 /// Where a transfer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -459,24 +464,23 @@ impl World {
     }
 }
 
-/// The end of the chunks told of together: single ones while they are needed soon or come
-/// slowly, so that the core sees a stall as early as the node would.
+/// The end of the chunks told of together: few where they are needed soon or come slowly, so
+/// that the core sees a stall as early as the node would. The first is told of alone.
 pub(super) fn next_mark(transfer: &Transfer, rate: f64) -> u32 {
     let (from, end) = (transfer.mark, transfer.span.end().0);
-    let first = from == transfer.span.first().0;
-    let chunks = if first || transfer.priority == Priority::Urgent {
-        1
+    if from == transfer.span.first().0 {
+        return (from + 1).min(end);
+    }
+    let [urgent, soon, background] = MARK_SECONDS;
+    let (seconds, most) = if transfer.priority == Priority::Urgent {
+        (urgent, MARK_CHUNKS_MAX)
+    } else if transfer.need < Duration::from_secs(30) {
+        (soon, MARK_CHUNKS_MAX)
     } else {
-        // Under the shortest patience of each rung: 250 ms, or 8 s in the background.
-        let seconds = if transfer.need >= Duration::from_secs(30) {
-            1.0
-        } else {
-            0.1
-        };
-        let chunks = rate * seconds / CHUNK_BYTES as f64;
-        (chunks as u32).clamp(1, MARK_CHUNKS_MAX)
+        (background, SPAN_CHUNKS_MAX)
     };
-    (from + chunks).min(end)
+    let chunks = (rate * seconds / CHUNK_BYTES as f64) as u32;
+    (from + chunks.clamp(1, most)).min(end)
 }
 
 /// The chunk after the last of a mark, as the core wants it.

@@ -14,29 +14,22 @@ const BETWEEN_SECS: i32 = 1_800;
 /// Plays looked at for each track the cache holds, before a small catalog counts as exhausted.
 const TRIES_PER_TRACK: u64 = 20;
 
-/// One shelf for each person.
-pub(super) fn shelves(
+/// What somebody holds before they come online for the first time. Replays of what is held
+/// change the order only, so the last distinct tracks played are drawn by popularity until the
+/// budget is full.
+pub(super) fn shelf(
     scenario: &Scenario,
     seed: u64,
-    people: &[Person],
+    user: u32,
+    person: &Person,
     music: &Music,
-) -> Vec<Shelf> {
-    let users = people.iter().enumerate();
-    users
-        .map(|(user, person)| {
-            let warm = scenario
-                .device
-                .get(person.device as usize)
-                .map_or(1.0, |device| device.warm.0);
-            let budget = (person.disk.0 as f64 * warm) as u64;
-            shelf(seed, user as u64, budget, music)
-        })
-        .collect()
-}
-
-/// Replays of what is held change the order only, so the last distinct tracks played are drawn
-/// by popularity until the budget is full.
-fn shelf(seed: u64, user: u64, budget: u64, music: &Music) -> Shelf {
+) -> Shelf {
+    let warm = scenario
+        .device
+        .get(person.device as usize)
+        .map_or(1.0, |device| device.warm.0);
+    let budget = (person.disk.0 as f64 * warm) as u64;
+    let user = u64::from(user);
     let mut draws = Draws::of(seed, Chance::Warm as u64, user);
     let mut shelf = Shelf::default();
     let (mut bytes, mut age) = (0_u64, 0_i32);

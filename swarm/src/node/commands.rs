@@ -6,7 +6,7 @@ use antiphon_protocol::error_code::ErrorCode;
 use crate::key::{PlayId, RenditionKey};
 use crate::limits::{EXPECTED_MAX, PINS_MAX};
 use crate::node::NodeCore;
-use crate::node::input::{Budget, Command, Expected, StoreEvent};
+use crate::node::input::{Budget, Command, Expected, Restored, StoreEvent};
 use crate::node::output::Output;
 use crate::node::playback::Playback;
 use crate::time::Instant;
@@ -21,13 +21,22 @@ impl NodeCore {
                 idle,
                 pinned,
             } => {
-                if !self
-                    .holdings
-                    .restore(now, rendition, spec, held, idle, pinned)
-                {
-                    self.ignore();
-                } else if pinned && !self.holdings.is_full(rendition) {
-                    self.want_pinned(rendition);
+                let held = Some(held);
+                self.restore(
+                    now,
+                    Restored {
+                        rendition,
+                        spec,
+                        held,
+                        idle,
+                        pinned,
+                    },
+                );
+            }
+            Command::RestoreAll(all) => {
+                self.holdings.expect_full(all.len());
+                for restored in all {
+                    self.restore(now, restored);
                 }
             }
             Command::Introduce { rendition, spec } => {
@@ -74,6 +83,7 @@ impl NodeCore {
                 if !self.holdings.lose(rendition, span) {
                     return self.ignore();
                 }
+                self.neighbors.note_news(rendition);
                 let pinned = self.holdings.partial(rendition).is_some_and(|p| p.pinned);
                 if pinned {
                     self.want_pinned(rendition);
@@ -88,6 +98,17 @@ impl NodeCore {
             StoreEvent::Writable => self.disk_full = false,
             // It counted as gone from the moment its eviction was decided.
             StoreEvent::Evicted { .. } => {}
+        }
+    }
+
+    fn restore(&mut self, now: Instant, restored: Restored) {
+        let (rendition, pinned) = (restored.rendition, restored.pinned);
+        if !self.holdings.restore(now, restored) {
+            return self.ignore();
+        }
+        self.neighbors.note_news(rendition);
+        if pinned && !self.holdings.is_full(rendition) {
+            self.want_pinned(rendition);
         }
     }
 
@@ -141,6 +162,7 @@ impl NodeCore {
             }
         }
         if before != self.uploads.allowed() {
+            self.neighbors.note_news_to_all();
             self.announcer.everything_changed(now);
         }
     }

@@ -110,8 +110,11 @@ pub struct SearchConfig {
     pub lookup_min: Duration,
     /// See `lookup_min`.
     pub lookup_max: Duration,
-    /// Time between two overlay searches for a rendition.
+    /// First time between two overlay searches for a rendition; doubles up to `lookup_max`.
     pub find_interval: Duration,
+    /// Whether neighbors are asked, too, when the tracker answered that nobody has it. Ours knows
+    /// every copy of a node online; the published one remembered the last few.
+    pub find_after_nobody: bool,
     /// A dial that takes longer is counted as failed.
     pub dial_timeout: Duration,
     /// First wait after a failed dial; doubles.
@@ -182,6 +185,7 @@ impl NodeConfig {
         // No peer is near enough for a head.
         config.start.near_rtt = Duration::ZERO;
         config.start.peer_favor = Duration::ZERO;
+        config.search.find_after_nobody = true;
         config.ladder.second = Duration::from_secs(3);
         config.ahead.origin_max = Duration::from_secs(15);
         config.ahead.peers_min = Duration::from_secs(3_600);
@@ -274,6 +278,7 @@ impl SearchConfig {
             lookup_max: Duration::from_secs(120),
             // Guess.
             find_interval: Duration::from_secs(5),
+            find_after_nobody: false,
             // Handshake with three retransmissions. Guess.
             dial_timeout: Duration::from_secs(5),
             // Guess; with doubling a dead peer is dialed about ten times a day.

@@ -8,7 +8,7 @@ use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, ChunkSet, Geometry, Span
 
 use crate::key::RenditionKey;
 use crate::limits::{HELD_MAX, INTRODUCED_MAX};
-use crate::node::input::RenditionSpec;
+use crate::node::input::{RenditionSpec, Restored};
 use crate::time::{Duration, Instant};
 
 /// A moment of use in ticks of 4 s, biased so that use before the start of time fits: 24 bits
@@ -156,17 +156,17 @@ impl Holdings {
     }
 
     /// Adds a rendition found in the store at start. False if it was known or there is no room.
-    pub(crate) fn restore(
-        &mut self,
-        now: Instant,
-        key: RenditionKey,
-        spec: RenditionSpec,
-        held: ChunkSet,
-        idle: Duration,
-        pinned: bool,
-    ) -> bool {
+    pub(crate) fn restore(&mut self, now: Instant, restored: Restored) -> bool {
+        let Restored {
+            rendition: key,
+            spec,
+            held,
+            idle,
+            pinned,
+        } = restored;
         let chunks = spec.geometry.chunk_count();
-        if self.len() >= HELD_MAX || self.full_at(key).is_ok() || held.chunk_count() != chunks {
+        let fits = held.as_ref().is_none_or(|h| h.chunk_count() == chunks);
+        if self.len() >= HELD_MAX || self.full_at(key).is_ok() || !fits {
             return false;
         }
         let used = UsedAt::new(now, idle);
@@ -174,30 +174,37 @@ impl Holdings {
         if known.is_ok_and(|at| !self.partial[at].held.is_empty()) {
             return false;
         }
-        self.bytes += held_bytes(spec.geometry, &held);
         if let Ok(at) = known {
             self.partial.remove(at);
         }
-        if held.is_full() {
+        let Some(held) = held.filter(|held| !held.is_full()) else {
+            self.bytes += spec.geometry.size().0;
             let at = self.full_at(key).unwrap_or_else(|at| at);
             self.grow_full();
             self.full.insert(at, Full::new(key, spec, used, pinned));
-        } else {
-            let at = self.partial_at(key).unwrap_or_else(|at| at);
-            let announced = false;
-            self.partial.insert(
-                at,
-                Partial {
-                    key,
-                    pinned,
-                    announced,
-                    used,
-                    spec,
-                    held,
-                },
-            );
-        }
+            return true;
+        };
+        self.bytes += held_bytes(spec.geometry, &held);
+        let at = self.partial_at(key).unwrap_or_else(|at| at);
+        let announced = false;
+        self.partial.insert(
+            at,
+            Partial {
+                key,
+                pinned,
+                announced,
+                used,
+                spec,
+                held,
+            },
+        );
         true
+    }
+
+    /// Makes room for so many more complete renditions.
+    pub(crate) fn expect_full(&mut self, more: usize) {
+        let more = more.min(HELD_MAX.saturating_sub(self.full.len()));
+        self.full.reserve_exact(more);
     }
 
     /// Adds verified chunks of a known rendition.
@@ -344,7 +351,7 @@ impl Holdings {
     pub(crate) fn units(&self, key: RenditionKey) -> u32 {
         match self.partial(key) {
             Some(p) if p.held.len() >= EXTENT_UNIT_CHUNKS => {
-                unit_map(&p.held).iter().map(|byte| byte.count_ones()).sum()
+                complete_units(&p.held).map(|_| 1).sum()
             }
             _ => 0,
         }
@@ -449,22 +456,25 @@ fn held_bytes(geometry: Geometry, held: &ChunkSet) -> u64 {
     whole - if held.contains(last) { missing } else { 0 }
 }
 
-/// One bit a unit of chunks that are all held; no trailing zero bytes.
-fn unit_map(held: &ChunkSet) -> Vec<u8> {
+/// The units of chunks that are all held.
+fn complete_units(held: &ChunkSet) -> impl Iterator<Item = u32> + '_ {
     let units = held.chunk_count().div_ceil(EXTENT_UNIT_CHUNKS);
-    let mut map = Vec::new();
-    let mut unit = 0;
-    while unit < units.min(EXTENT_BYTES_MAX as u32 * 8) {
+    (0..units.min(EXTENT_BYTES_MAX as u32 * 8)).filter(|unit| {
         let first = unit * EXTENT_UNIT_CHUNKS;
         let end = (first + EXTENT_UNIT_CHUNKS).min(held.chunk_count());
-        if held.present_until(ChunkIndex(first)).0 >= end {
-            let byte = unit as usize / 8;
-            map.resize(map.len().max(byte + 1), 0);
-            if let Some(byte) = map.get_mut(byte) {
-                *byte |= 1 << (unit % 8);
-            }
+        held.present_until(ChunkIndex(first)).0 >= end
+    })
+}
+
+/// One bit a unit of chunks that are all held; no trailing zero bytes.
+fn unit_map(held: &ChunkSet) -> Vec<u8> {
+    let mut map = Vec::new();
+    for unit in complete_units(held) {
+        let byte = unit as usize / 8;
+        map.resize(map.len().max(byte + 1), 0);
+        if let Some(byte) = map.get_mut(byte) {
+            *byte |= 1 << (unit % 8);
         }
-        unit += 1;
     }
     map
 }

@@ -90,6 +90,8 @@ pub enum Command {
         /// Whether it must stay ([`Command::Pin`] of an earlier run).
         pinned: bool,
     },
+    /// The same of many at once: what a store of thousands holds, in one turn.
+    RestoreAll(Vec<Restored>),
     /// Introduces a rendition, before any other command names it.
     Introduce {
         /// Which.
@@ -140,6 +142,21 @@ pub enum Command {
     Budget(Budget),
     /// The program will end: say goodbye to everybody.
     Shutdown,
+}
+
+/// One rendition of [`Command::RestoreAll`]; the fields are those of [`Command::Restore`].
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// Which.
+    pub rendition: RenditionKey,
+    /// What it is.
+    pub spec: RenditionSpec,
+    /// What of it is there; nothing means all of it.
+    pub held: Option<ChunkSet>,
+    /// How long ago it was last used.
+    pub idle: Duration,
+    /// Whether it must stay.
+    pub pinned: bool,
 }
 
 /// A rendition that may be heard soon.

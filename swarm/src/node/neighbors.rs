@@ -25,10 +25,12 @@ pub(crate) struct Neighbor {
     /// KiB exchanged, halved every ten minutes: the published counters in one.
     pub(crate) useful_kib: u32,
     useful_epoch: u32,
-    /// Hash of the interest we told it, to say it once.
-    pub(crate) interest_told: u32,
+    /// Which of our lists of interests it was told last.
+    pub(crate) interest_told: Option<u16>,
     /// When it may be sent a `Have` again.
     pub(crate) have_at: Instant,
+    /// Whether what it wants to hear of, or what we have of it, changed since it was last told.
+    pub(crate) news_due: bool,
     /// Searches it sent in the current second.
     pub(crate) finds: u8,
     pub(crate) finds_second: u32,
@@ -56,8 +58,9 @@ impl Neighbor {
             since: now,
             useful_kib: 0,
             useful_epoch: useful_epoch(now),
-            interest_told: 0,
+            interest_told: None,
             have_at: Instant::START,
+            news_due: false,
             finds: 0,
             finds_second: 0,
             interests: Vec::new(),
@@ -122,7 +125,11 @@ fn useful_epoch(now: Instant) -> u32 {
 /// All connected peers, by key.
 #[derive(Debug, Default)]
 pub(crate) struct Neighbors {
+    /// The keys of `list`, dense: they are looked for far more often than a neighbor is read.
+    keys: Vec<PeerKey>,
     list: Vec<Neighbor>,
+    /// Whether any neighbor has [`Neighbor::news_due`].
+    news_due: bool,
 }
 
 impl Neighbors {
@@ -131,7 +138,12 @@ impl Neighbors {
         match self.at(neighbor.peer) {
             Ok(at) => self.list[at] = neighbor,
             Err(_) if self.list.len() >= NEIGHBORS_HARD => return false,
-            Err(at) => self.list.insert(at, neighbor),
+            Err(at) => {
+                grow(&mut self.keys);
+                grow(&mut self.list);
+                self.keys.insert(at, neighbor.peer);
+                self.list.insert(at, neighbor);
+            }
         }
         true
     }
@@ -139,9 +151,43 @@ impl Neighbors {
     pub(crate) fn remove(&mut self, peer: PeerKey) -> bool {
         let found = self.at(peer);
         if let Ok(at) = found {
-            self.list.remove(at);
+            self.keys.remove(at);
+            // Whoever waits longest may be another one now.
+            self.news_due |= self.list.remove(at).news_due;
         }
         found.is_ok()
+    }
+
+    /// What can be served of a rendition changed: whoever wants to hear of it may be told.
+    pub(crate) fn note_news(&mut self, rendition: RenditionKey) {
+        for neighbor in &mut self.list {
+            if neighbor.interests.iter().any(|(key, _)| *key == rendition) {
+                neighbor.news_due = true;
+                self.news_due = true;
+            }
+        }
+    }
+
+    /// Everything may be new to everybody.
+    pub(crate) fn note_news_to_all(&mut self) {
+        for neighbor in &mut self.list {
+            neighbor.news_due = true;
+        }
+        self.news_due = true;
+    }
+
+    /// A neighbor said what it wants to hear of.
+    pub(crate) fn interested(&mut self, peer: PeerKey, renditions: Vec<RenditionKey>) {
+        if let Some(neighbor) = self.by_key_mut(peer) {
+            neighbor.set_interests(renditions);
+            neighbor.news_due = true;
+            self.news_due = true;
+        }
+    }
+
+    /// Whether somebody may have to be told something; asking takes the mark away.
+    pub(crate) fn take_news_due(&mut self) -> bool {
+        core::mem::take(&mut self.news_due)
     }
 
     pub(crate) fn by_key(&self, peer: PeerKey) -> Option<&Neighbor> {
@@ -166,19 +212,30 @@ impl Neighbors {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         let interests = self.list.iter().map(|n| n.interests.capacity() * 8);
-        self.list.capacity() * size_of::<Neighbor>() + interests.sum::<usize>()
+        self.list.capacity() * size_of::<Neighbor>()
+            + self.keys.capacity() * size_of::<PeerKey>()
+            + interests.sum::<usize>()
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.list.len() > NEIGHBORS_HARD || !self.list.is_sorted_by(|a, b| a.peer < b.peer) {
             return Err("neighbors are out of bounds or order".to_owned());
         }
+        if !self.keys.iter().eq(self.list.iter().map(|n| &n.peer)) {
+            return Err("the keys of the neighbors are not theirs".to_owned());
+        }
         Ok(())
     }
 
     fn at(&self, peer: PeerKey) -> Result<usize, usize> {
-        self.list
-            .binary_search_by_key(&peer, |neighbor| neighbor.peer)
+        self.keys.binary_search(&peer)
+    }
+}
+
+/// Makes room by a quarter, not by doubling: a million simulated nodes have neighbors.
+fn grow<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 4 + 2);
     }
 }
 

@@ -33,16 +33,17 @@ impl Need {
     }
 
     /// The next run that is missing and that `unasked_until(first, end)` leaves over: first and
-    /// end. Each call goes on behind the one before.
+    /// end. Each call goes on behind the one before. Where `first` is asked for, the closure says
+    /// `Err` with the end of what is.
     pub(crate) fn next(
         &mut self,
         held: &ChunkSet,
-        unasked_until: impl Fn(u32, u32) -> u32,
+        unasked_until: impl Fn(u32, u32) -> Result<u32, u32>,
     ) -> Option<(u32, u32)> {
         if !self.setup_done {
             self.setup_done = true;
             let near = self.cursor < PROBE_CHUNKS;
-            if !near && !held.contains(ChunkIndex(0)) && unasked_until(0, 1) == 1 {
+            if !near && !held.contains(ChunkIndex(0)) && unasked_until(0, 1) == Ok(1) {
                 return Some((0, 1));
             }
             if near {
@@ -55,13 +56,15 @@ impl Need {
             if first >= self.end {
                 break;
             }
-            let present = (first..self.end).find(|at| held.contains(ChunkIndex(*at)));
-            let until = unasked_until(first, present.unwrap_or(self.end));
-            if until > first {
-                self.cursor = until;
-                return Some((first, until));
+            let present = held.first_present(ChunkIndex(first));
+            let end = present.map_or(self.end, |present| present.0.min(self.end));
+            match unasked_until(first, end) {
+                Ok(until) => {
+                    self.cursor = until;
+                    return Some((first, until));
+                }
+                Err(asked_until) => self.cursor = asked_until.max(first + 1),
             }
-            self.cursor = first + 1;
         }
         self.cursor = self.end;
         None
@@ -126,7 +129,7 @@ mod tests {
     fn the_setup_comes_first_then_the_playhead() {
         let held = held(&[52, 53]);
         let mut need = Need::new(ChunkIndex(50), 60);
-        let free = |_, end| end;
+        let free = |_, end| Ok(end);
         assert_eq!(need.next(&held, free), Some((0, 1)));
         assert_eq!(need.next(&held, free), Some((50, 52)));
         assert_eq!(need.next(&held, free), Some((54, 60)));
@@ -137,7 +140,7 @@ mod tests {
     fn what_was_asked_already_is_left_out() {
         let held = held(&[]);
         let mut need = Need::new(ChunkIndex(0), 10);
-        let asked = |first, end| if first < 4 { first } else { end };
+        let asked = |first, end| if first < 4 { Err(4) } else { Ok(end) };
         assert_eq!(need.next(&held, asked), Some((4, 10)));
         assert_eq!(need.next(&held, asked), None);
     }

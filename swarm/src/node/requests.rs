@@ -101,20 +101,25 @@ impl Requests {
         (live, self.list.iter().filter(covers).count())
     }
 
-    /// The end of the run from `from` on that nobody was asked for, at most `end`; `from` itself
-    /// if it is asked for.
-    pub(crate) fn unasked_until(&self, rendition: RenditionKey, from: u32, end: u32) -> u32 {
+    /// The end of the run from `from` on that nobody was asked for, at most `end`; if `from` is
+    /// asked for, `Err` with the end of what is.
+    pub(crate) fn unasked_until(
+        &self,
+        rendition: RenditionKey,
+        from: u32,
+        end: u32,
+    ) -> Result<u32, u32> {
         let mut until = end;
         for request in self.list.iter().filter(|r| r.rendition == rendition) {
             let rest = request.rest();
             if rest.contains(&from) {
-                return from;
+                return Err(rest.end);
             }
             if rest.start > from && rest.start < rest.end {
                 until = until.min(rest.start);
             }
         }
-        until
+        Ok(until)
     }
 
     /// Spans in flight to a peer.

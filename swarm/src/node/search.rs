@@ -7,6 +7,7 @@ use crate::key::{PeerKey, RenditionKey};
 use crate::limits::{DIALS_MAX, FIND_HOPS_MAX, HOLDERS_PER_ANSWER_MAX, PARKED_RENDITIONS_MAX};
 use crate::node::NodeCore;
 use crate::node::availability::Believed;
+use crate::node::few::Few;
 use crate::node::input::{Message, TrackerEvent};
 use crate::node::output::Output;
 use crate::time::{Duration, Instant};
@@ -24,6 +25,7 @@ pub(crate) struct Search {
     fruitless: bool,
     /// Not searched in the overlay before this.
     find_at: Instant,
+    find_interval: Duration,
     /// When the overlay was asked last.
     found_asked: Option<Instant>,
 }
@@ -93,7 +95,7 @@ impl NodeCore {
         let config = self.config.search;
         let search = self.search_of(rendition);
         search.asked = None;
-        search.fruitless = !usable;
+        search.fruitless = !usable && (config.find_after_nobody || !holders.is_empty());
         // Holders told unasked count as a lookup.
         search.lookup_at = search
             .lookup_at
@@ -128,6 +130,7 @@ impl NodeCore {
                     asked: None,
                     fruitless: false,
                     find_at: Instant::START,
+                    find_interval: self.config.search.find_interval,
                     found_asked: None,
                 });
                 self.searches.len() - 1
@@ -163,11 +166,11 @@ impl NodeCore {
 
     /// What holders are looked for, most urgent first: the play, then, once that has sound, what
     /// is expected, then pins.
-    fn sought(&self, now: Instant) -> Vec<RenditionKey> {
-        let mut sought = Vec::new();
+    fn sought(&self, now: Instant) -> Few {
+        let mut sought = Few::default();
         let mut add = |rendition: RenditionKey| {
-            if self.holdings.partial(rendition).is_some() && !sought.contains(&rendition) {
-                sought.push(rendition);
+            if self.holdings.partial(rendition).is_some() {
+                sought.add(rendition);
             }
         };
         if let Some(play) = &self.playback {
@@ -221,7 +224,7 @@ impl NodeCore {
 
     /// Asks the neighbors when the tracker is no help.
     fn find(&mut self, now: Instant, rendition: RenditionKey) {
-        let interval = self.config.search.find_interval;
+        let longest = self.config.search.lookup_max;
         let helpless = !self.announcer.is_reachable();
         let search = self.search_of(rendition);
         if !search.fruitless && !helpless || self.neighbors.len() == 0 {
@@ -232,7 +235,9 @@ impl NodeCore {
         if now < at {
             return self.wake_at(at);
         }
+        let interval = search.find_interval;
         search.find_at = now + interval;
+        search.find_interval = interval.saturating_mul(2).min(longest);
         search.found_asked = Some(now);
         self.wake_at(now + interval);
         let query = QueryId(self.rng.next_u64());

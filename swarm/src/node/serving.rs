@@ -168,6 +168,7 @@ impl NodeCore {
             return false;
         };
         self.holdings.remove(rendition);
+        self.neighbors.note_news(rendition);
         self.stats.evictions = self.stats.evictions.saturating_add(1);
         self.emit(Output::Evict { rendition });
         self.changed(now, rendition);

@@ -10,6 +10,7 @@ use crate::limits::{
 };
 use crate::node::NodeCore;
 use crate::node::availability::Believed;
+use crate::node::few::Few;
 use crate::node::input::{Message, NeighborEvent};
 use crate::node::neighbors::{Neighbor, TOLD_FULL};
 use crate::node::output::{Offense, Output};
@@ -73,9 +74,7 @@ impl NodeCore {
                 }
             }
             Message::Interest { renditions } => {
-                if let Some(neighbor) = self.neighbors.by_key_mut(peer) {
-                    neighbor.set_interests(renditions);
-                }
+                self.neighbors.interested(peer, renditions);
             }
             Message::Find {
                 query,
@@ -122,6 +121,7 @@ impl NodeCore {
         let mut neighbor = Neighbor::new(now, peer, outbound, rtt);
         neighbor.spans_max = 1;
         self.neighbors.insert(neighbor);
+        self.newcomers = true;
     }
 
     /// Ends what runs with a neighbor and forgets it; with a code, closes the connection too.
@@ -262,31 +262,41 @@ impl NodeCore {
     }
 
     fn tell_interest(&mut self) {
-        let mut interests: Vec<RenditionKey> = Vec::new();
         let playing = self.playback.map(|play| play.rendition);
         let wanted = playing
             .into_iter()
             .chain(self.expected.iter().map(|expected| expected.rendition))
             .chain(self.active_pins());
+        let mut interests = Few::default();
         for rendition in wanted {
-            if self.holdings.partial(rendition).is_some() && !interests.contains(&rendition) {
-                interests.push(rendition);
+            if self.holdings.partial(rendition).is_some() {
+                interests.add(rendition);
             }
         }
-        // Zero is what a new neighbor was told: nothing.
-        let digest = interests.iter().fold(0_u32, |digest, key| {
-            digest.wrapping_mul(31).wrapping_add(key.0).wrapping_add(1)
-        });
+        if interests.as_slice().is_empty() {
+            return;
+        }
+        // Less interest is not worth a message to everybody: `Have` of what nobody wants any more
+        // is rare, and ignored.
+        if !self.interest_told.contains_all(interests) {
+            self.interest_told = interests;
+            self.interest_turn = self.interest_turn.wrapping_add(1);
+        } else if !self.newcomers {
+            return;
+        }
+        self.newcomers = false;
+        let turn = self.interest_turn;
         let mut told = Vec::new();
-        for neighbor in self.neighbors.iter_mut() {
-            if neighbor.interest_told != digest {
-                neighbor.interest_told = digest;
+        // Who uploads nothing has nothing to tell.
+        for neighbor in self.neighbors.iter_mut().filter(|n| n.uploads) {
+            if neighbor.interest_told != Some(turn) {
+                neighbor.interest_told = Some(turn);
                 told.push(neighbor.peer);
             }
         }
         for peer in told {
             let message = Message::Interest {
-                renditions: interests.clone(),
+                renditions: interests.as_slice().to_vec(),
             };
             self.emit(Output::Send { peer, message });
         }
@@ -296,10 +306,18 @@ impl NodeCore {
         if !self.uploads.allowed() {
             return;
         }
+        let waited = self.have_wake.is_some_and(|at| at <= now);
+        if !self.neighbors.take_news_due() && !waited {
+            if let Some(wake) = self.have_wake {
+                self.wake_at(wake);
+            }
+            return;
+        }
         let interval = self.config.news.have_interval;
         let mut messages = Vec::new();
-        let mut wake = None;
-        for neighbor in self.neighbors.iter_mut() {
+        let mut wake: Option<Instant> = None;
+        for neighbor in self.neighbors.iter_mut().filter(|n| n.news_due) {
+            neighbor.news_due = false;
             let mut holdings: Vec<(RenditionKey, Extent)> = Vec::new();
             let mut completed = false;
             for (rendition, told) in &mut neighbor.interests {
@@ -315,6 +333,7 @@ impl NodeCore {
                 completed |= full;
                 if !full && now < neighbor.have_at && !completed {
                     wake = Some(neighbor.have_at.min(wake.unwrap_or(neighbor.have_at)));
+                    neighbor.news_due = true;
                     continue;
                 }
                 *told = units;
@@ -331,6 +350,7 @@ impl NodeCore {
                 message: Message::Have { holdings },
             });
         }
+        self.have_wake = wake;
         if let Some(wake) = wake {
             self.wake_at(wake);
         }
