@@ -351,9 +351,26 @@ pub struct Device {
     /// Deviation of its logarithm.
     #[serde(default = "disk_sigma")]
     pub disk_sigma: f64,
-    /// Music that must be there before sound begins.
+    /// Music that must be there before sound begins, in players that wait for some.
     #[serde(default)]
     pub start_buffer: Time,
+    /// Times in an hour of sound that the machine itself (disk, CPU) does not get to decode.
+    #[serde(default)]
+    pub freezes_per_hour: f64,
+    /// Median length of such a time. Guess: what a busy disk of 2010 took.
+    #[serde(default = "freeze")]
+    pub freeze: Time,
+    /// Deviation of its logarithm.
+    #[serde(default = "freeze_sigma")]
+    pub freeze_sigma: f64,
+}
+
+const fn freeze() -> Time {
+    Time(0.2)
+}
+
+const fn freeze_sigma() -> f64 {
+    0.8
 }
 
 const fn cache_max() -> Size {

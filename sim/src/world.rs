@@ -37,6 +37,7 @@ use crate::net::allocate::Allocator;
 use crate::net::fluid::{FlowId, LinkId, Network};
 use crate::net::reach::NatClass;
 use crate::scenario::Scenario;
+use crate::variant::PlayerModel;
 pub(crate) use player::Ending;
 
 use catalog::Music;
@@ -64,6 +65,7 @@ enum Chance {
     Fault,
     Conduct,
     Release,
+    Freeze,
 }
 
 /// Why a run ended early.
@@ -87,6 +89,10 @@ pub struct World {
     scenario: Arc<Scenario>,
     seed: u64,
     config: Arc<NodeConfig>,
+    registry_config: RegistryConfig,
+    player_model: PlayerModel,
+    punches: bool,
+    sites_apart: bool,
     /// The core's rules are checked after every so many inputs.
     check_every: u64,
     now: u64,
@@ -125,8 +131,7 @@ impl World {
     /// Never for a checked scenario.
     #[must_use]
     pub fn new(scenario: &Arc<Scenario>, seed: u64, check_every: u64) -> Self {
-        let config = crate::variant::config(&scenario.variant).expect("the scenario was checked");
-        let config = Arc::new(config);
+        let variant = crate::variant::variant(&scenario.variant).expect("the scenario was checked");
         let mut network = Network::new(allocator(&scenario.network.allocator));
         let origin_link = network.add_link(scenario.origin.egress.bytes());
         let nats = people::nats(scenario);
@@ -136,13 +141,17 @@ impl World {
         let registries = (0..scenario.tracker.overlays)
             .map(|overlay| {
                 let mut draws = Draws::of(seed, Chance::Registry as u64, u64::from(overlay));
-                SwarmRegistry::new(RegistryConfig::default(), draws.bytes())
+                SwarmRegistry::new(variant.registry, draws.bytes())
             })
             .collect();
         let settle = scenario.settle.micros();
         let mut world = Self {
             seed,
-            config,
+            config: Arc::new(variant.node),
+            registry_config: variant.registry,
+            player_model: variant.player,
+            punches: variant.punches && scenario.network.punching,
+            sites_apart: variant.sites_apart,
             check_every: check_every.max(1),
             now: 0,
             settle,

@@ -24,6 +24,20 @@ pub struct RegistryConfig {
     pub lifetime: Duration,
     /// What nodes are told as the time to announce again; under half of `lifetime`.
     pub announce_interval: Duration,
+    /// Holders remembered of one swarm. Beyond it the one whose word is oldest goes.
+    pub swarm_holders_max: usize,
+}
+
+impl RegistryConfig {
+    /// The tracker of the published design, which remembered 20 players of a track. It named 10 of
+    /// them, which is also what this one names at most.
+    #[must_use]
+    pub fn spotify_2010() -> Self {
+        Self {
+            swarm_holders_max: 20,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for RegistryConfig {
@@ -34,6 +48,9 @@ impl Default for RegistryConfig {
             // Tracker trackers of BitTorrent use 30 min; nodes here also leave explicitly. Guess.
             lifetime: Duration::from_secs(45 * 60),
             announce_interval: Duration::from_secs(20 * 60),
+            // Far more than can be handed out between two announces, few enough that a lookup may
+            // look at all of them. Guess.
+            swarm_holders_max: 4_096,
         }
     }
 }
@@ -66,10 +83,6 @@ pub struct Pick {
     /// How much of it.
     pub held: Held,
 }
-
-/// Holders one swarm keeps: far more than can be handed out between two announces, few enough that
-/// a lookup may look at all of them. Beyond it the one whose word is oldest goes. Guess.
-pub const SWARM_HOLDERS_MAX: usize = 4_096;
 
 /// Renditions one peer is believed to hold: a full cache of the largest size. Guess. Beyond it
 /// announces are ignored.
@@ -259,7 +272,7 @@ impl SwarmRegistry {
                 grow(entries);
                 entries.insert(at, entry);
                 self.len += 1;
-                if entries.len() > SWARM_HOLDERS_MAX {
+                if entries.len() > self.config.swarm_holders_max {
                     self.drop_oldest(rendition);
                 }
             }

@@ -24,6 +24,7 @@ pub fn figures(tally: &Tally) -> Figures {
         ("share.peers", tally.peers, heard),
         ("share.cache", tally.cache, heard),
         ("stall_share", tally.stalled_plays, plays),
+        ("network_stall_share", tally.starved_plays, plays),
         ("overhead_share", moved.saturating_sub(useful), moved),
         (
             "skip_waste_share",

@@ -40,6 +40,8 @@ pub(crate) struct PlayRow {
     /// From asking to the end.
     pub(crate) waited: u64,
     pub(crate) stalls: u32,
+    /// Those of them that the machine itself caused.
+    pub(crate) local_stalls: u32,
     pub(crate) stalled: u64,
     pub(crate) server: u64,
     pub(crate) peers: u64,
@@ -119,6 +121,8 @@ pub struct Tally {
     pub cached_plays: u64,
     /// Plays with at least one stall.
     pub stalled_plays: u64,
+    /// Plays with a stall for want of data.
+    pub starved_plays: u64,
     /// Plays that never began, and those refused for want of a license or source.
     pub silent_plays: u64,
     /// See `silent_plays`.
@@ -196,6 +200,7 @@ impl Tally {
             random_plays: 0,
             cached_plays: 0,
             stalled_plays: 0,
+            starved_plays: 0,
             silent_plays: 0,
             refused_plays: 0,
             stalled: 0,
@@ -245,6 +250,7 @@ impl Tally {
         self.random_plays += u64::from(!row.expected);
         self.cached_plays += u64::from(row.cached);
         self.stalled_plays += u64::from(row.stalls > 0);
+        self.starved_plays += u64::from(row.stalls > row.local_stalls);
         self.stalled += row.stalled;
         self.refused_plays += u64::from(row.ending == Ending::Refused);
         match row.start_latency {

@@ -116,6 +116,14 @@ impl Scenario {
                 1e12,
             )?;
         }
+        for device in &self.device {
+            within(
+                &format!("freezes_per_hour of device {}", device.name),
+                device.freezes_per_hour,
+                0.0,
+                3_600.0,
+            )?;
+        }
         let memory = self.memory_estimate();
         if memory > MEMORY_MAX {
             return Err(Impossible {

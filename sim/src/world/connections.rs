@@ -33,7 +33,7 @@ impl World {
         };
         self.tally.dials += 1;
         let means = Means {
-            punching: self.scenario.network.punching,
+            punching: self.punches,
             connect_back: self.scenario.network.connect_back,
         };
         let pair = u64::from(from.min(to)) << 32 | u64::from(from.max(to));

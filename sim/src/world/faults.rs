@@ -1,7 +1,6 @@
 //! Things that go wrong on schedule, and the clock of the series.
 
 use antiphon_swarm::node::input::TrackerEvent;
-use antiphon_swarm::registry::RegistryConfig;
 use antiphon_swarm::{Input, SwarmRegistry};
 
 use crate::scenario::FaultKind;
@@ -97,7 +96,7 @@ impl World {
             for overlay in 0..self.registries.len() {
                 let mut draws = self.draws(Chance::Fault, 1 << 62 | overlay as u64);
                 if let Some(registry) = self.registries.get_mut(overlay) {
-                    *registry = SwarmRegistry::new(RegistryConfig::default(), draws.bytes());
+                    *registry = SwarmRegistry::new(self.registry_config, draws.bytes());
                 }
             }
         }

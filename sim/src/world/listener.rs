@@ -42,12 +42,12 @@ impl World {
         if let Some(online) = self.node_mut(user) {
             online.listening_until = until;
         }
-        self.next_play(user);
+        self.next_play(user, false);
         1
     }
 
-    /// What follows when a play is over.
-    pub(super) fn next_play(&mut self, user: u32) {
+    /// What follows when a play is over. `to_its_end` says that nobody skipped.
+    pub(super) fn next_play(&mut self, user: u32, to_its_end: bool) {
         let Some(online) = self.node(user) else {
             return;
         };
@@ -68,13 +68,13 @@ impl World {
                 if let Some(online) = self.node_mut(user) {
                     online.expected = None;
                 }
-                self.start_play(user, track, Some(licensed));
+                self.start_play(user, track, Some(licensed), to_its_end);
             }
             None => {
                 self.drop_expected(user);
                 let mut draws = self.choice(user, number, Choice::Chosen);
                 let track = self.choose(user, &mut draws);
-                self.start_play(user, track, None);
+                self.start_play(user, track, None, false);
             }
         }
     }
@@ -102,8 +102,15 @@ impl World {
         self.music.draw(draws)
     }
 
-    /// Presses play. `expected` says whether the license of an expected track is there.
-    pub(super) fn start_play(&mut self, user: u32, track: u32, expected: Option<bool>) {
+    /// Presses play. `expected` says whether the license of an expected track is there, `follows`
+    /// that the one before it played to its end.
+    pub(super) fn start_play(
+        &mut self,
+        user: u32,
+        track: u32,
+        expected: Option<bool>,
+        follows: bool,
+    ) {
         let number = self.person(user).plays;
         self.people[user as usize].plays += 1;
         let spec = self.music.spec(track);
@@ -125,6 +132,7 @@ impl World {
             expected.is_some(),
             cached,
             (stop_at, seek),
+            follows && self.player_model.opens_next,
         );
         if let Some(online) = self.node_mut(user) {
             online.playing = Some(playing);

@@ -48,6 +48,8 @@ pub(super) struct Playing {
     asked: u64,
     expected: bool,
     cached: bool,
+    /// The player opened it before its turn: it follows without a gap if its data is there.
+    opened: bool,
     pub(super) licensed: bool,
     sound: Sound,
     /// Where sound starts or started last.
@@ -71,6 +73,7 @@ impl Playing {
         expected: bool,
         cached: bool,
         (stop_at, jump): (u64, Option<(u64, u64)>),
+        opened: bool,
     ) -> Self {
         Self {
             track,
@@ -78,6 +81,7 @@ impl Playing {
             asked,
             expected,
             cached,
+            opened,
             licensed: false,
             sound: Sound::Waiting,
             from: 0,
@@ -127,16 +131,22 @@ impl World {
         };
         let shelf = &self.shelves[user as usize];
         let setup = shelf.first_missing(playing.track, ChunkIndex(0)) != Some(ChunkIndex(0));
+        let buffer = if self.player_model.starts_at_once {
+            0
+        } else {
+            buffer
+        };
         let audio = self.is_there(user, &playing, playing.from, buffer);
         if !playing.licensed || !setup || !audio || playing.sound != Sound::Waiting {
             return;
         }
-        let disk = if playing.cached {
-            self.disk_time(user, playing.number)
+        let at = if playing.opened && self.now == playing.asked {
+            self.now
+        } else if playing.cached {
+            self.now + decode + self.disk_time(user, playing.number)
         } else {
-            0
+            self.now + decode
         };
-        let at = self.now + decode + disk;
         playing.start_latency.get_or_insert(at - playing.asked);
         playing.sound = Sound::Sounding {
             at,
@@ -161,6 +171,30 @@ impl World {
         let mut draws = self.draws(Chance::Fault, u64::from(user) << 32 | u64::from(play));
         let seconds = device.map_or(0.0, |d| draws.log_normal(d.disk.0, d.disk_sigma));
         (seconds * 1e6) as u64
+    }
+
+    /// How often the machine itself froze for longer than what was decoded ahead while `bytes` were
+    /// heard, and for how long nothing was heard.
+    fn freezes(&self, user: u32, play: u32, bytes: u64) -> (u32, u64) {
+        let device = self.scenario.device.get(self.person(user).device as usize);
+        let Some(device) = device.filter(|device| device.freezes_per_hour > 0.0) else {
+            return (0, 0);
+        };
+        let mut draws = self.draws(Chance::Freeze, u64::from(user) << 32 | u64::from(play));
+        let mean_gap = 3_600e6 / device.freezes_per_hour;
+        let heard = self.music.time_of(bytes);
+        let (mut at, mut heard_freezes, mut silence) = (0, 0, 0);
+        loop {
+            at += draws.exponential(mean_gap) as u64 + 1;
+            if at >= heard {
+                return (heard_freezes, silence);
+            }
+            let froze = (draws.log_normal(device.freeze.0, device.freeze_sigma) * 1e6) as u64;
+            if froze > self.player_model.decoded_ahead {
+                heard_freezes += 1;
+                silence += froze - self.player_model.decoded_ahead;
+            }
+        }
     }
 
     fn try_resume(&mut self, user: u32, byte: u64) {
@@ -256,7 +290,8 @@ impl World {
         }
         if now_at >= playing.stop_at {
             self.end_play(user, Ending::Heard);
-            self.next_play(user);
+            let to_its_end = playing.stop_at >= self.music.size(playing.track);
+            self.next_play(user, to_its_end);
             return 3;
         }
         let wall = self.wall(user, playing.track, byte);
@@ -306,6 +341,7 @@ impl World {
             Some((playing.from, until.min(playing.stop_at).max(playing.from))),
         ];
         let (server, peers, cache) = self.sources(user, playing.track, &heard);
+        let (freezes, frozen) = self.freezes(user, playing.number, server + peers + cache);
         let fetched = self.fetched(user, playing.track);
         if playing.asked >= self.settle {
             let released = playing.track >= self.music.tracks();
@@ -322,8 +358,9 @@ impl World {
                 asked: playing.asked,
                 start_latency: playing.start_latency,
                 waited: now - playing.asked,
-                stalls: playing.stalls,
-                stalled: playing.stalled_micros + waits,
+                stalls: playing.stalls + freezes,
+                local_stalls: freezes,
+                stalled: playing.stalled_micros + waits + frozen,
                 server,
                 peers,
                 cache,

@@ -43,7 +43,7 @@ impl World {
         };
         online.release = Some((first + 1, first + count));
         online.listening_until = online.listening_until.max(until);
-        self.start_play(user, first, None);
+        self.start_play(user, first, None, false);
         1
     }
 

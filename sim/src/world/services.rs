@@ -57,7 +57,7 @@ impl World {
             );
         }
         let now = Instant::from_micros(self.now);
-        let overlay = self.person(node).overlay as usize;
+        let overlay = self.overlay(node);
         let Some(registry) = self.registries.get_mut(overlay) else {
             return;
         };
@@ -92,7 +92,7 @@ impl World {
             );
         }
         let now = Instant::from_micros(self.now);
-        let overlay = self.person(node).overlay as usize;
+        let overlay = self.overlay(node);
         let Some(registry) = self.registries.get_mut(overlay) else {
             return;
         };
@@ -113,6 +113,15 @@ impl World {
         );
     }
 
+    /// Whose registry knows a node: each site's own, or the first for all.
+    fn overlay(&self, node: u32) -> usize {
+        if self.sites_apart {
+            self.person(node).overlay as usize
+        } else {
+            0
+        }
+    }
+
     pub(super) fn join_registry(&mut self, node: u32) {
         let now = Instant::from_micros(self.now);
         let person = self.person(node);
@@ -122,7 +131,7 @@ impl World {
             prefix: self.prefix(node),
             uploads: person.uploads && self.config.budget.uploads,
         };
-        let overlay = person.overlay as usize;
+        let overlay = self.overlay(node);
         if let Some(registry) = self.registries.get_mut(overlay) {
             registry.join(now, PeerKey(node), profile);
         }
@@ -130,7 +139,7 @@ impl World {
 
     pub(super) fn leave_registry(&mut self, node: u32) {
         let now = Instant::from_micros(self.now);
-        let overlay = self.person(node).overlay as usize;
+        let overlay = self.overlay(node);
         if let Some(registry) = self.registries.get_mut(overlay) {
             registry.leave(now, PeerKey(node));
         }

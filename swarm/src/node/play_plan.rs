@@ -141,7 +141,13 @@ impl NodeCore {
         if heard >= ahead.whole_after {
             return u32::MAX;
         }
-        let window = play.chunks_in(ahead.peers_min.saturating_add(heard.saturating_mul(2)));
+        if self.availability.of(play.rendition).is_empty() {
+            // The origin carries it, and stops and goes by a rule of its own.
+            return play.chunks_in(self.origin_window(now, play));
+        }
+        let half = Duration::from_micros(heard.as_micros() / 2);
+        let window = ahead.peers_min.saturating_add(half).min(ahead.peers_max);
+        let window = play.chunks_in(window);
         // In whole units, so that the moving end does not make a request of each chunk played.
         let unit = antiphon_protocol::peer::EXTENT_UNIT_CHUNKS;
         let position = play.chunk(now).0;

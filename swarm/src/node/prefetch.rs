@@ -64,11 +64,11 @@ impl NodeCore {
             let complete = self
                 .playback
                 .is_none_or(|play| self.holdings.is_full(play.rendition));
-            if probable && complete {
-                let music = partial.spec.bit_rate.bytes_in(media(ahead.peers_min));
+            let near = left.is_none_or(|left| left <= ahead.peers_max);
+            if probable && complete && near {
+                let music = partial.spec.bit_rate.bytes_in(media(ahead.next_start));
                 let soon = u32::try_from(music.0 / CHUNK_BYTES).unwrap_or(u32::MAX);
-                let near = left.is_none_or(|left| left <= ahead.peers_min);
-                chunks = chunks.max(if near { u32::MAX } else { soon });
+                chunks = chunks.max(soon);
             }
             // Without a play there is no hurry, and only the next one is worth the origin.
             let due = left.is_some_and(|left| left < ahead.origin_head_below);

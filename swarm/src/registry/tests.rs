@@ -155,11 +155,12 @@ fn a_full_registry_forgets_the_oldest_of_the_largest_swarms() {
 
 #[test]
 fn one_swarm_is_bounded() {
-    let mut registry = registry(SWARM_HOLDERS_MAX as u32 + 50);
-    for peer in 0..SWARM_HOLDERS_MAX as u32 + 50 {
+    let most = RegistryConfig::default().swarm_holders_max;
+    let mut registry = registry(most as u32 + 50);
+    for peer in 0..most as u32 + 50 {
         registry.announce(T0, PeerKey(peer), R, Some(Held::Full));
     }
-    assert_eq!(registry.len(), SWARM_HOLDERS_MAX);
+    assert_eq!(registry.len(), most);
     assert_eq!(registry.lookup(T0, PeerKey(1), R, 10).len(), 10);
 }
 
