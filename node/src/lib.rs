@@ -16,6 +16,7 @@ pub mod licenses;
 mod node;
 pub mod origin_client;
 pub mod peers;
+mod pinned_certificate;
 mod play_log;
 pub mod play_queue;
 mod play_source;

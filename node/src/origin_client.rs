@@ -15,7 +15,6 @@ mod incoming;
 mod link;
 mod ranking;
 mod rtt_memory;
-mod tls;
 
 use std::collections::HashMap;
 use std::io;

@@ -9,7 +9,6 @@
 mod address;
 mod backoff;
 mod link;
-pub(crate) mod pinned;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -22,6 +21,8 @@ use antiphon_protocol::{AccountId, ErrorCode, Millis, NodeId, UnixSeconds, versi
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
+
+use crate::pinned_certificate;
 
 pub use address::{ParseTrackerAddressError, TrackerAddress};
 pub use link::{LinkEvent, TrackerLink, TrackerLinkConfig};
@@ -232,7 +233,8 @@ async fn connect_to(
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let endpoint = quinn::Endpoint::client(local).map_err(|error| failed(error.to_string()))?;
-    let mut config = pinned::client_config(address.fingerprint(), version::TRACKER_ALPN);
+    let tls = pinned_certificate::tls(address.fingerprint(), version::TRACKER_ALPN);
+    let mut config = quinn::ClientConfig::new(pinned_certificate::quic(tls));
     config.transport_config(Arc::new(transport_config()));
     let connecting = endpoint
         .connect_with(config, remote, address.host())
@@ -243,7 +245,7 @@ async fn connect_to(
             _endpoint: endpoint,
             slots: Arc::new(Semaphore::new(REQUESTS_MAX)),
         }),
-        Err(error) if pinned::is_wrong_certificate(&error) => {
+        Err(error) if pinned_certificate::is_wrong_certificate(&error) => {
             Err(ConnectError::Certificate { remote })
         }
         Err(error) => Err(failed(error.to_string())),

@@ -5,22 +5,26 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use antiphon_protocol::tracker::OriginAddress;
+use antiphon_protocol::version::ORIGIN_ALPN;
 use antiphon_swarm::node::output::OriginRoute;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, select_ok};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, TokenMemoryCache, TransportConfig, VarInt};
+use rustls::client::Resumption;
 use tokio::time::{sleep, timeout};
 
 use super::ranking::Health;
 use super::rtt_memory::RttMemory;
-use super::{Stats, lock, tls};
+use super::{Stats, lock};
+use crate::pinned_certificate;
 
 /// One origin.
 pub(super) struct Link {
     pub(super) address: OriginAddress,
     endpoint: Endpoint,
-    tls: Result<Arc<QuicClientConfig>, ConnectError>,
+    /// Sessions live in it, so each origin keeps its own for as long as it is known.
+    tls: Arc<QuicClientConfig>,
     /// Proofs of our address, so that the origin may send a whole head before the handshake ends.
     tokens: Arc<TokenMemoryCache>,
     rtts: Arc<RttMemory>,
@@ -56,9 +60,11 @@ impl Link {
         rtts: Arc<RttMemory>,
         stats: Arc<Stats>,
     ) -> Self {
-        let tls = tls::client_config(address.certificate);
+        let mut tls = pinned_certificate::tls(address.certificate, ORIGIN_ALPN);
+        tls.enable_early_data = true;
+        tls.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
         Self {
-            tls: tls.map_err(|error| ConnectError::Tls(error.to_string())),
+            tls: pinned_certificate::quic(tls),
             address,
             endpoint,
             tokens: Arc::new(TokenMemoryCache::default()),
@@ -160,11 +166,11 @@ impl Link {
         self: &Arc<Self>,
         address: SocketAddr,
     ) -> Result<(Connection, SocketAddr), ConnectError> {
-        let config = self.client_config()?;
+        let config = self.client_config();
         let refused = |error: &dyn std::fmt::Display| ConnectError::Refused(error.to_string());
         let connecting = self
             .endpoint
-            .connect_with(config, address, tls::SERVER_NAME)
+            .connect_with(config, address, SERVER_NAME)
             .map_err(|error| refused(&error))?;
         match connecting.into_0rtt() {
             Ok((connection, accepted)) => {
@@ -188,8 +194,7 @@ impl Link {
         }
     }
 
-    fn client_config(&self) -> Result<ClientConfig, ConnectError> {
-        let tls = Arc::clone(self.tls.as_ref().map_err(Clone::clone)?);
+    fn client_config(&self) -> ClientConfig {
         let mut transport = TransportConfig::default();
         transport
             .max_concurrent_bidi_streams(VarInt::from_u32(0))
@@ -201,14 +206,18 @@ impl Link {
             .initial_rtt(self.rtts.guess(&self.address.certificate))
             .keep_alive_interval(Some(KEEP_ALIVE))
             .max_idle_timeout(IDLE_TIMEOUT.try_into().ok());
-        let mut config = ClientConfig::new(tls);
+        let mut config = ClientConfig::new(Arc::clone(&self.tls) as _);
         config
             .transport_config(Arc::new(transport))
             .token_store(Arc::clone(&self.tokens) as Arc<dyn quinn::TokenStore>);
-        Ok(config)
+        config
     }
 }
 
+/// The name in the session store; the certificate's name is not looked at.
+const SERVER_NAME: &str = "origin.antiphon";
+/// There is one name a store.
+const SESSIONS_MAX: usize = 2;
 /// Within it the core can still go to HTTP before the playback buffer is gone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much later the next address of a name is tried (RFC 8305's recommendation).
@@ -237,7 +246,4 @@ pub enum ConnectError {
     /// It answered, but there is no connection: wrong certificate, other protocol, too busy.
     #[error("the origin does not connect: {0}")]
     Refused(String),
-    /// TLS cannot be set up on this machine.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(String),
 }

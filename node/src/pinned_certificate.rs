@@ -1,43 +1,52 @@
-//! TLS towards an origin: the certificate is known by its hash, no authority is asked.
+//! TLS towards a server that is known by its certificate's fingerprint.
+//!
+//! Signatures of the handshake are checked by the crypto provider as usual; only the chain of
+//! authorities is replaced by one comparison.
 
 use std::sync::Arc;
 
-use antiphon_protocol::version::ORIGIN_ALPN;
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ClientConfig, Resumption};
 use rustls::crypto::ring::default_provider;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// The name in the handshake's session store; the certificate's name is not looked at.
-pub(super) const SERVER_NAME: &str = "origin.antiphon";
-
-/// TLS for the one origin whose certificate has the BLAKE3 `fingerprint`. Sessions live in what is
-/// returned, so each origin keeps its own for as long as it is known.
-pub(super) fn client_config(fingerprint: [u8; 32]) -> Result<Arc<QuicClientConfig>, Error> {
+/// TLS 1.3 that speaks `alpn` to the server with this BLAKE3 fingerprint only.
+pub(crate) fn tls(fingerprint: [u8; 32], alpn: &[u8]) -> rustls::ClientConfig {
     let provider = default_provider();
     let verifier = PinnedCertificate {
         fingerprint,
         algorithms: provider.signature_verification_algorithms,
     };
-    let mut tls = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])?
+    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("the provider has the cipher suites of TLS 1.3")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    tls.alpn_protocols = vec![ORIGIN_ALPN.to_vec()];
-    tls.enable_early_data = true;
+    tls.alpn_protocols = vec![alpn.to_vec()];
+    // The name is not looked at, so nobody on the way needs to read it either.
     tls.enable_sni = false;
-    tls.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-    QuicClientConfig::try_from(tls)
-        .map(Arc::new)
-        .map_err(|_| Error::General("TLS has no cipher that QUIC can start with".to_owned()))
+    tls
 }
 
-/// There is one name a store.
-const SESSIONS_MAX: usize = 2;
+/// That TLS for QUIC.
+pub(crate) fn quic(tls: rustls::ClientConfig) -> Arc<QuicClientConfig> {
+    let quic = QuicClientConfig::try_from(tls).expect("TLS 1.3 has QUIC's initial cipher suite");
+    Arc::new(quic)
+}
+
+/// Whether a handshake failed because the server showed another certificate.
+pub(crate) fn is_wrong_certificate(error: &quinn::ConnectionError) -> bool {
+    let quinn::ConnectionError::TransportError(error) = error else {
+        return false;
+    };
+    error.code == quinn::TransportErrorCode::crypto(ACCESS_DENIED)
+}
+
+/// The TLS alert that rustls makes of our own verifier's refusal.
+const ACCESS_DENIED: u8 = 49;
 
 /// Believes exactly one certificate.
 #[derive(Debug)]
