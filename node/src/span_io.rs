@@ -22,6 +22,30 @@ pub trait ChunkSink: Send + Sync {
         chunk: ChunkIndex,
         data: &[u8],
     ) -> Result<bool, SinkError>;
+
+    /// Keeps what was verified together: as one item after the other, at less cost.
+    ///
+    /// # Errors
+    /// If a chunk could not be kept; those before it may have been.
+    fn put_all(&self, content: ContentId, items: &VerifiedItems<'_>) -> Result<(), SinkError> {
+        for (outboard_offset, node) in &items.nodes {
+            self.put_parent(content, *outboard_offset, node);
+        }
+        for (chunk, data) in &items.chunks {
+            self.put_chunk(content, *chunk, data)?;
+        }
+        Ok(())
+    }
+}
+
+/// Items of one span that a verifier has accepted, in the order of the span.
+#[derive(Debug, Default)]
+pub struct VerifiedItems<'a> {
+    /// Inner nodes with their offsets in the outboard. None is missing above the chunks, unless
+    /// it came before.
+    pub nodes: Vec<(u64, &'a [u8; PARENT_BYTES])>,
+    /// Consecutive chunks.
+    pub chunks: Vec<(ChunkIndex, &'a [u8])>,
 }
 
 /// Gives the items of encoded spans that peers asked for.
@@ -37,6 +61,23 @@ pub trait SpanSource: Send + Sync {
         item: Item,
         into: &mut Vec<u8>,
     ) -> Result<(), SourceError>;
+
+    /// Appends items that follow each other in an encoded span: as one after the other, at less
+    /// cost.
+    ///
+    /// # Errors
+    /// As for one; what was appended is then ignored.
+    fn items(
+        &self,
+        content: ContentId,
+        geometry: Geometry,
+        items: &[Item],
+        into: &mut Vec<u8>,
+    ) -> Result<(), SourceError> {
+        items
+            .iter()
+            .try_for_each(|item| self.item(content, geometry, *item, into))
+    }
 }
 
 /// Why a verified chunk was not kept.

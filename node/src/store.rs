@@ -13,6 +13,7 @@ mod index;
 mod inner;
 mod notice;
 mod proof;
+mod put_all;
 mod record;
 mod recovery;
 mod rendition;
@@ -34,7 +35,7 @@ use antiphon_protocol::verified::{Item, PARENT_BYTES};
 use antiphon_protocol::{ByteCount, CHUNK_BYTES, ChunkIndex, ChunkSet, ContentId, Geometry};
 use tokio::sync::mpsc;
 
-use crate::span_io::{ChunkSink, SinkError, SourceError, SpanSource};
+use crate::span_io::{ChunkSink, SinkError, SourceError, SpanSource, VerifiedItems};
 use disk::{Disk, OsDisk};
 use files::Handles;
 use inner::Inner;
@@ -254,12 +255,7 @@ impl ChunkStore {
         into: &mut Vec<u8>,
     ) -> Result<bool, StoreError> {
         let rendition = self.inner.rendition(content).ok_or(StoreError::Unknown)?;
-        Ok(match item {
-            Item::Parent { outboard_offset } => {
-                self.inner.append_node(&rendition, outboard_offset, into)
-            }
-            Item::Chunk { chunk, .. } => self.inner.append_chunk(&rendition, chunk, into),
-        })
+        Ok(self.inner.append_item(&rendition, item, into))
     }
 
     /// Which chunks are held, on the disk or in memory.
@@ -368,6 +364,13 @@ fn total_bytes(table: &HashMap<ContentId, Arc<rendition::Rendition>>) -> u64 {
         .sum()
 }
 
+const fn not_kept(error: &StoreError) -> SinkError {
+    match error {
+        StoreError::Unknown => SinkError::Unknown,
+        _ => SinkError::Write,
+    }
+}
+
 impl ChunkSink for ChunkStore {
     fn put_parent(&self, content: ContentId, outboard_offset: u64, node: &[u8; PARENT_BYTES]) {
         // The chunk that follows says whether the store works; a node that is missing only keeps
@@ -383,9 +386,13 @@ impl ChunkSink for ChunkStore {
     ) -> Result<bool, SinkError> {
         match self.inner.put_chunk(content, chunk, data) {
             Ok(put) => Ok(put != Put::Already),
-            Err(StoreError::Unknown) => Err(SinkError::Unknown),
-            Err(_) => Err(SinkError::Write),
+            Err(error) => Err(not_kept(&error)),
         }
+    }
+
+    fn put_all(&self, content: ContentId, items: &VerifiedItems<'_>) -> Result<(), SinkError> {
+        let put = self.inner.put_all(content, items);
+        put.map_err(|error| not_kept(&error))
     }
 }
 
@@ -397,14 +404,26 @@ impl SpanSource for ChunkStore {
         item: Item,
         into: &mut Vec<u8>,
     ) -> Result<(), SourceError> {
-        if self.geometry(content) != Some(geometry) {
+        self.items(content, geometry, &[item], into)
+    }
+
+    fn items(
+        &self,
+        content: ContentId,
+        geometry: Geometry,
+        items: &[Item],
+        into: &mut Vec<u8>,
+    ) -> Result<(), SourceError> {
+        let rendition = self.inner.rendition(content).ok_or(SourceError::NotHeld)?;
+        if rendition.geometry != geometry {
             return Err(SourceError::NotHeld);
         }
-        match self.read_item(content, item, into) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(SourceError::Read),
-            Err(_) => Err(SourceError::NotHeld),
+        for item in items {
+            if !self.inner.append_item(&rendition, *item, into) {
+                return Err(SourceError::Read);
+            }
         }
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ use super::hub::{Hub, Neighbor};
 use super::pool::Lease;
 use super::read_buffer::ReadBuffer;
 use super::{FetchOrder, Misbehavior, PeerEvent, limits};
+use crate::span_io::VerifiedItems;
 
 pub(super) async fn run(
     hub: Arc<Hub>,
@@ -154,20 +155,18 @@ async fn receive(
     hub.tell(PeerEvent::Fetch { fetch, event }).await;
     loop {
         let before = parts.until;
-        let min = loop {
-            match parts.next(hub, order, buffer)? {
-                Next::Part => {}
-                Next::Needs(min) => break min,
-                Next::Complete => return Ok(FetchEvent::Done),
-                Next::EndedEarly => return Ok(FetchEvent::Failed),
-            }
-        };
+        let next = parts.take(hub, order, buffer)?;
         if parts.until != before {
             let until = parts.until;
             let event = FetchEvent::Verified { until };
             // A busy driver hears of these chunks with the next ones or with the end.
             let _ = hub.events.try_send(PeerEvent::Fetch { fetch, event });
         }
+        let min = match next {
+            Next::Needs(min) => min,
+            Next::Complete => return Ok(FetchEvent::Done),
+            Next::EndedEarly => return Ok(FetchEvent::Failed),
+        };
         let filled = timeout(
             limits::PROGRESS_TIMEOUT,
             buffer.fill(&mut lease.stream, min),
@@ -213,10 +212,15 @@ async fn drain(lease: &mut Lease, buffer: &mut ReadBuffer, parts: &mut Parts) ->
 
 /// The length of the part at the front of the buffer, if it is there.
 fn part_len(buffer: &ReadBuffer) -> Result<Option<usize>, Stop> {
-    let Some(header) = buffer.header() else {
+    len_of_part(buffer.filled())
+}
+
+/// The length of the part at the front of these bytes, if it is there.
+fn len_of_part(bytes: &[u8]) -> Result<Option<usize>, Stop> {
+    let Some(header) = bytes.first_chunk::<LENGTH_BYTES>() else {
         return Ok(None);
     };
-    match usize::try_from(u32::from_le_bytes(header)) {
+    match usize::try_from(u32::from_le_bytes(*header)) {
         Ok(len) if len <= limits::PART_BYTES_MAX => Ok(Some(len)),
         _ => Err(Stop::Misbehaved(Misbehavior::Malformed)),
     }
@@ -227,14 +231,12 @@ struct Parts {
     verifier: SpanVerifier,
     accepted: bool,
     chunks_left: u32,
-    /// The chunk after the last verified one.
+    /// The chunk after the last one that was kept.
     until: ChunkIndex,
 }
 
-/// What the bytes in the buffer are good for.
+/// What follows once all whole parts are out of the buffer.
 enum Next {
-    /// A part was taken out and kept.
-    Part,
     /// So many bytes must be there first.
     Needs(usize),
     /// Everything has arrived.
@@ -254,33 +256,51 @@ impl Parts {
         }
     }
 
-    /// Takes one part out of the buffer, verifies it and hands its items to the sink.
-    fn next(
+    /// Takes all whole parts out of the buffer, verifies them and hands their items to the sink
+    /// together. What is genuine is kept even if something wrong follows.
+    fn take(
         &mut self,
         hub: &Hub,
         order: &FetchOrder,
         buffer: &mut ReadBuffer,
     ) -> Result<Next, Stop> {
-        if self.verifier.wanted().is_none() {
-            return Ok(Next::Complete);
+        let mut items = VerifiedItems::default();
+        let mut rest = buffer.filled();
+        let next = self.verify_all(&mut rest, &mut items);
+        if let Some((last, _)) = items.chunks.last() {
+            let kept = hub.sink.put_all(order.content, &items);
+            kept.map_err(|_| Stop::NotKept)?;
+            self.until = ChunkIndex(last.0.saturating_add(1));
         }
-        let Some(len) = part_len(buffer)? else {
-            return Ok(Next::Needs(LENGTH_BYTES));
-        };
-        if len == 0 {
-            buffer.consume(LENGTH_BYTES);
-            return Ok(Next::EndedEarly);
+        let used = buffer.filled().len() - rest.len();
+        buffer.consume(used);
+        next
+    }
+
+    /// Verifies the whole parts at the front of `bytes` and takes them off.
+    fn verify_all<'a>(
+        &mut self,
+        bytes: &mut &'a [u8],
+        items: &mut VerifiedItems<'a>,
+    ) -> Result<Next, Stop> {
+        while self.verifier.wanted().is_some() {
+            let Some(len) = len_of_part(bytes)? else {
+                return Ok(Next::Needs(LENGTH_BYTES));
+            };
+            let Some((part, rest)) = bytes.split_at_checked(LENGTH_BYTES + len) else {
+                return Ok(Next::Needs(LENGTH_BYTES + len));
+            };
+            *bytes = rest;
+            if len == 0 {
+                return Ok(Next::EndedEarly);
+            }
+            self.verify(part.get(LENGTH_BYTES..).unwrap_or_default(), items)?;
         }
-        let Some(part) = buffer.filled().get(LENGTH_BYTES..LENGTH_BYTES + len) else {
-            return Ok(Next::Needs(LENGTH_BYTES + len));
-        };
-        self.keep(hub, order, part)?;
-        buffer.consume(LENGTH_BYTES + len);
-        Ok(Next::Part)
+        Ok(Next::Complete)
     }
 
     /// Verifies one part: inner nodes and then exactly one chunk.
-    fn keep(&mut self, hub: &Hub, order: &FetchOrder, part: &[u8]) -> Result<(), Stop> {
+    fn verify<'a>(&mut self, part: &'a [u8], items: &mut VerifiedItems<'a>) -> Result<(), Stop> {
         const MALFORMED: Stop = Stop::Misbehaved(Misbehavior::Malformed);
         let mut rest = part;
         loop {
@@ -290,12 +310,10 @@ impl Parts {
             match self.verifier.accept(bytes) {
                 Ok(Item::Parent { outboard_offset }) => {
                     let node = bytes.try_into().map_err(|_| MALFORMED)?;
-                    hub.sink.put_parent(order.content, outboard_offset, node);
+                    items.nodes.push((outboard_offset, node));
                 }
                 Ok(Item::Chunk { chunk, .. }) => {
-                    let kept = hub.sink.put_chunk(order.content, chunk, bytes);
-                    kept.map_err(|_| Stop::NotKept)?;
-                    self.until = ChunkIndex(chunk.0.saturating_add(1));
+                    items.chunks.push((chunk, bytes));
                     self.chunks_left = self.chunks_left.saturating_sub(1);
                     return if rest.is_empty() {
                         Ok(())

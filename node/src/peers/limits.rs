@@ -67,12 +67,15 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 pub const DRAIN_BYTES_MAX: usize = STREAM_WINDOW_BYTES as usize + 2 * PART_BYTES_MAX;
 /// How long after `Bye` the other side may take to close.
 pub const LINGER: Duration = Duration::from_secs(1);
+/// How long a goodbye may be on its way when the transport ends: most round trips; guess.
+pub const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Longest part: a chunk and an inner node for each level of the largest rendition's tree.
 pub const PART_BYTES_MAX: usize = 16 * 1024 + 64 * 32;
-/// Reads gather up to this much before it is looked at: three whole parts; a fetch holds one such
-/// buffer. With the core's six fetches it stays far under the 2 MiB of unverified bytes in memory.
-pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// Reads gather up to this much before it is looked at: eight whole parts, which are then written
+/// together; a fetch holds one such buffer. With the core's six fetches it stays under the 2 MiB of
+/// unverified bytes in memory.
+pub const READ_BUFFER_BYTES: usize = 8 * (4 + PART_BYTES_MAX);
 /// Read buffers kept for the next fetch: as many as the core has spans in flight.
 pub const READ_BUFFERS_KEPT: usize = 6;
 /// Chunks read from the store at once while serving: 128 KiB an upload.

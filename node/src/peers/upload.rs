@@ -24,7 +24,7 @@ use super::frame::FrameError;
 use super::hub::{Decision, Hub, Neighbor};
 use super::read_buffer::ReadBuffer;
 use super::{Misbehavior, PeerEvent, limits};
-use crate::span_io::SourceError;
+use crate::span_io::{SourceError, SpanSource};
 
 /// When to ask again if too many spans are under way: about one span at a modest uplink; guess.
 const BUSY_RETRY: Millis = Millis(200);
@@ -323,9 +323,7 @@ impl Batch {
     async fn read(mut self, hub: &Hub, items: Vec<Item>) -> Self {
         let source = Arc::clone(&hub.source);
         let read = tokio::task::spawn_blocking(move || {
-            let (content, geometry) = (self.content, self.geometry);
-            let append = |item, into: &mut Vec<u8>| source.item(content, geometry, item, into);
-            self.failed = self.append(&items, append).is_err();
+            self.failed = self.append(&items, &*source).is_err();
             self
         });
         match read.await {
@@ -336,29 +334,21 @@ impl Batch {
         }
     }
 
-    fn append(
-        &mut self,
-        items: &[Item],
-        read: impl Fn(Item, &mut Vec<u8>) -> Result<(), SourceError>,
-    ) -> Result<(), SourceError> {
+    fn append(&mut self, items: &[Item], source: &dyn SpanSource) -> Result<(), SourceError> {
         let is_chunk = |item: &Item| matches!(item, Item::Chunk { .. });
-        for part in items.split_inclusive(is_chunk) {
-            let start = self.bytes.len();
-            let len: usize = part.iter().map(|item| item.bytes()).sum();
+        let len_of = |part: &[Item]| part.iter().map(|item| item.bytes()).sum::<usize>();
+        let parts = || items.split_inclusive(is_chunk);
+        self.bytes
+            .reserve(parts().map(|part| LENGTH_BYTES + len_of(part)).sum());
+        for part in parts() {
+            let (start, len) = (self.bytes.len(), len_of(part));
             let header = u32::try_from(len).map_err(|_| SourceError::Read)?;
-            self.bytes.reserve(LENGTH_BYTES + len);
             self.bytes.extend_from_slice(&header.to_le_bytes());
-            let appended = part.iter().try_for_each(|item| {
-                let before = self.bytes.len();
-                read(*item, &mut self.bytes)?;
-                match self.bytes.len() == before + item.bytes() {
-                    true => Ok(()),
-                    false => Err(SourceError::Read),
-                }
-            });
-            if appended.is_err() {
+            let appended = source.items(self.content, self.geometry, part, &mut self.bytes);
+            let whole = self.bytes.len() == start + LENGTH_BYTES + len;
+            if appended.is_err() || !whole {
                 self.bytes.truncate(start);
-                return appended;
+                return appended.and(Err(SourceError::Read));
             }
             self.parts.push(start..self.bytes.len());
         }

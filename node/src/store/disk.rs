@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
 /// A file system as the store sees it.
@@ -61,6 +61,15 @@ pub trait DiskFile: Send + Sync {
     /// As the file system reports.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 
+    /// Writes some of several pieces, one behind the other, and says how many bytes.
+    ///
+    /// # Errors
+    /// As the file system reports.
+    fn write_pieces_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let first = pieces.iter().find(|piece| !piece.is_empty());
+        first.map_or(Ok(0), |first| self.write_at(first, offset))
+    }
+
     /// Bytes from the start to the end, holes included.
     ///
     /// # Errors
@@ -82,6 +91,26 @@ impl dyn DiskFile + '_ {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     bytes = bytes.get(written..).unwrap_or_default();
+                    offset += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all pieces, however many calls that takes.
+    pub(crate) fn write_all_pieces_at(
+        &self,
+        mut pieces: &mut [IoSlice<'_>],
+        mut offset: u64,
+    ) -> io::Result<()> {
+        while pieces.iter().any(|piece| !piece.is_empty()) {
+            match self.write_pieces_at(pieces, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    IoSlice::advance_slices(&mut pieces, written);
                     offset += written as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -180,6 +209,11 @@ impl DiskFile for OsFile {
         return std::os::unix::fs::FileExt::write_at(&self.0, bytes, offset);
         #[cfg(windows)]
         return std::os::windows::fs::FileExt::seek_write(&self.0, bytes, offset);
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write_pieces_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwritev(&self.0, pieces, offset)?)
     }
 
     fn size(&self) -> io::Result<u64> {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use antiphon_protocol::verified::{PARENT_BYTES, outboard_bytes};
+use antiphon_protocol::verified::{Item, PARENT_BYTES, outboard_bytes};
 use antiphon_protocol::{ChunkIndex, ContentId, Geometry, UnixSeconds};
 
 use super::disk::Disk;
@@ -177,10 +177,18 @@ impl Inner {
         files.audio.write_all_at(bytes, chunk.byte_offset())?;
         self.change(rendition, |holding| holding.insert_stored(chunk));
         rendition.wake();
-        if self.chunks_unindexed.fetch_add(1, Ordering::Relaxed) + 1 == self.index_after_chunks {
+        self.chunks_put(1);
+        Ok(())
+    }
+
+    /// Counts chunks that the index has not heard of, and wakes its thread when they are many.
+    pub(crate) fn chunks_put(&self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let before = self.chunks_unindexed.fetch_add(count, Ordering::Relaxed);
+        let limit = self.index_after_chunks;
+        if before < limit && before.saturating_add(count) >= limit {
             self.signal.urgent();
         }
-        Ok(())
     }
 
     pub(crate) fn write_node(
@@ -191,6 +199,19 @@ impl Inner {
     ) -> io::Result<()> {
         let files = self.handles.files(rendition, true)?;
         files.outboard.write_all_at(node, outboard_offset)
+    }
+
+    /// Appends a genuine item to `into`; false if it is not here (any more).
+    pub(crate) fn append_item(
+        &self,
+        rendition: &Arc<Rendition>,
+        item: Item,
+        into: &mut Vec<u8>,
+    ) -> bool {
+        match item {
+            Item::Parent { outboard_offset } => self.append_node(rendition, outboard_offset, into),
+            Item::Chunk { chunk, .. } => self.append_chunk(rendition, chunk, into),
+        }
     }
 
     /// Appends a genuine chunk to `into`; false if it is not here (any more).

@@ -1,5 +1,6 @@
 //! A made-up rendition with its name and outboard, and ways to bring it into a store.
 
+use antiphon_node::span_io::{ChunkSink, SinkError, VerifiedItems};
 use antiphon_node::store::{ChunkStore, Put, StoreError};
 use antiphon_protocol::verified::{Item, PARENT_BYTES, hash_content, items};
 use antiphon_protocol::{ByteCount, ChunkIndex, ContentId, Geometry, Span};
@@ -72,6 +73,24 @@ impl Made {
             }
         }
         put
+    }
+
+    /// Puts chunks that arrived together, the way a fetch does.
+    pub fn put_span(&self, store: &ChunkStore, first: u32, count: u32) -> Result<(), SinkError> {
+        store
+            .create(self.content, self.geometry)
+            .map_err(|_| SinkError::Unknown)?;
+        let mut verified = VerifiedItems::default();
+        for item in items(self.geometry, self.span(first, count)) {
+            match item {
+                Item::Parent { outboard_offset } => {
+                    let node = self.node(outboard_offset);
+                    verified.nodes.push((outboard_offset, node));
+                }
+                Item::Chunk { chunk, .. } => verified.chunks.push((chunk, self.bytes(chunk))),
+            }
+        }
+        ChunkSink::put_all(store, self.content, &verified)
     }
 
     pub fn put_all(&self, store: &ChunkStore) {

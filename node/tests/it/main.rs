@@ -6,6 +6,7 @@ mod delay_proxy;
 mod made;
 mod origin_client;
 mod peers;
+mod put_all;
 mod sim_disk;
 mod store;
 mod tracker_client;

@@ -4,7 +4,7 @@
 //! goes; names that were not synced likewise.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -317,6 +317,11 @@ impl DiskFile for SimFile {
             .expect("nobody panics with it")
             .write(&bytes[..taken], offset);
         Ok(taken)
+    }
+
+    fn write_pieces_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.to_vec()).collect();
+        self.write_at(&bytes, offset)
     }
 
     fn size(&self) -> io::Result<u64> {

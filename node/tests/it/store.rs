@@ -37,7 +37,7 @@ fn open(dir: &Path) -> ChunkStore {
     ChunkStore::open(dir, options()).expect("the store opens").0
 }
 
-fn told(store: &ChunkStore) -> Vec<StoreNotice> {
+pub fn told(store: &ChunkStore) -> Vec<StoreNotice> {
     let mut notices = store.notices().expect("the first to ask");
     std::iter::from_fn(|| notices.try_recv().ok()).collect()
 }
