@@ -19,6 +19,7 @@ mod frame;
 mod handle;
 mod hub;
 pub mod limits;
+mod network_thread;
 mod pool;
 mod quic;
 mod rate;
@@ -63,7 +64,7 @@ pub struct PeerTransportConfig {
 pub struct PeerTransport;
 
 impl PeerTransport {
-    /// Opens the sockets and starts the tasks. They end with [`PeerHandle::shutdown`], or when the
+    /// Opens the sockets and starts the transport's own thread. It ends with [`PeerHandle::shutdown`], or when the
     /// last handle is dropped.
     ///
     /// # Errors
@@ -73,7 +74,7 @@ impl PeerTransport {
         sink: Arc<dyn ChunkSink>,
         source: Arc<dyn SpanSource>,
     ) -> Result<(PeerHandle, mpsc::Receiver<PeerEvent>), StartError> {
-        swarm_task::start(config, sink, source).await
+        network_thread::start(config, sink, source).await
     }
 }
 
@@ -199,6 +200,9 @@ pub enum StartError {
         /// What the system said.
         reason: String,
     },
+    /// The system gives no thread.
+    #[error("no thread for connections between nodes: {0}; close other programs")]
+    Thread(String),
     /// The system has no randomness or no usable ciphers.
     #[error("connections between nodes cannot be secured: {0}; report this as a bug")]
     Transport(String),

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use antiphon_protocol::peer::{PeerContact, PeerMessage};
 use antiphon_protocol::signed::Signed;
@@ -87,7 +86,8 @@ impl PeerHandle {
         match self.hub.neighbor(order.node) {
             Some(neighbor) => {
                 let canceled = self.hub.fetch_begins(order.fetch);
-                tokio::spawn(fetch::run(Arc::clone(&self.hub), neighbor, order, canceled));
+                let run = fetch::run(Arc::clone(&self.hub), neighbor, order, canceled);
+                self.hub.runtime.spawn(run);
             }
             None => self.hub.tell_later(PeerEvent::Fetch {
                 fetch: order.fetch,
@@ -137,12 +137,9 @@ impl PeerHandle {
             for neighbor in &neighbors {
                 neighbor.over.cancelled().await;
             }
-            tokio::time::sleep(FAREWELL).await;
+            tokio::time::sleep(limits::FAREWELL).await;
         };
         let _ = tokio::time::timeout(limits::LINGER, all_over).await;
         self.hub.stop.cancel();
     }
 }
-
-/// How long a goodbye may be on its way when the program ends: most round trips; guess.
-const FAREWELL: Duration = Duration::from_millis(200);

@@ -14,6 +14,7 @@ use antiphon_swarm::{FetchId, UploadId};
 use ed25519_dalek::VerifyingKey;
 use libp2p::PeerId;
 use libp2p::swarm::ConnectionId;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +59,8 @@ struct Asked {
 }
 
 pub(super) struct Hub {
+    /// Where the transport's tasks run.
+    pub runtime: Handle,
     pub limits: PeerLimits,
     pub tracker_key: VerifyingKey,
     pub now: WallClock,
@@ -98,8 +101,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hub {
+    /// To be called on the transport's own runtime.
     pub(super) fn new(parts: HubParts) -> Self {
         Self {
+            runtime: Handle::current(),
             limits: parts.limits,
             tracker_key: parts.tracker_key,
             now: parts.now,
@@ -128,7 +133,7 @@ impl Hub {
     pub(super) fn tell_later(self: &Arc<Self>, event: PeerEvent) {
         if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
             let hub = Arc::clone(self);
-            tokio::spawn(async move { hub.tell(event).await });
+            self.runtime.spawn(async move { hub.tell(event).await });
         }
     }
 

@@ -35,11 +35,15 @@ struct Behaviour {
     ping: ping::Behaviour,
 }
 
-pub(super) async fn start(
+/// What a transport that started gives.
+pub(super) type Started = (PeerHandle, mpsc::Receiver<PeerEvent>);
+
+/// Opens the sockets. The future that is returned beside the handle runs the transport to its end.
+pub(super) async fn prepare(
     config: PeerTransportConfig,
     sink: Arc<dyn ChunkSink>,
     source: Arc<dyn SpanSource>,
-) -> Result<(PeerHandle, mpsc::Receiver<PeerEvent>), StartError> {
+) -> Result<(Started, impl Future<Output = ()>), StartError> {
     let keypair = Keypair::ed25519_from_bytes(config.identity).map_err(|_| StartError::Identity)?;
     let me = node_of(&keypair.public().to_peer_id()).ok_or(StartError::Identity)?;
     let mut swarm = build(&keypair)?;
@@ -70,8 +74,8 @@ pub(super) async fn start(
         hub: Arc::clone(&hub),
         connections: HashMap::new(),
     };
-    tokio::spawn(task.run(commands_in));
-    Ok((PeerHandle::new(me, hub), events_out))
+    let started = (PeerHandle::new(me, hub), events_out);
+    Ok((started, task.run(commands_in)))
 }
 
 /// Listens and gives the address with the port taken. An unspecified IP stays so: whoever publishes
