@@ -12,6 +12,7 @@
 #![deny(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+pub mod admission;
 mod bounded;
 pub mod catalog;
 pub mod chunk;
@@ -26,6 +27,7 @@ pub mod limits;
 pub mod manifest;
 pub mod origin;
 pub mod peer;
+pub mod rate;
 pub mod release;
 pub mod seal;
 pub mod signed;

@@ -46,6 +46,13 @@ pub struct TrackerConfig {
 pub struct LimitsConfig {
     /// Connections at once.
     pub connections: u32,
+    /// Connections at once from one address (IPv6: from one /64). Many listeners may share one
+    /// behind their provider's address translation.
+    pub address_connections: u32,
+    /// Handshakes a second from one address, in the long run.
+    pub address_handshakes_per_second: u32,
+    /// Handshakes from one address in a burst, as after the tracker's restart.
+    pub address_handshakes_burst: u32,
     /// Requests a second of one connection, in the long run.
     pub connection_requests_per_second: u32,
     /// Requests of one connection in a burst.
@@ -136,6 +143,9 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            address_connections: 1_000,
+            address_handshakes_per_second: 20,
+            address_handshakes_burst: 200,
             connection_requests_per_second: 50,
             connection_requests_burst: 500,
             account_requests_per_second: 200,
@@ -180,6 +190,9 @@ impl TrackerConfig {
         let limits = &self.limits;
         let numbers = [
             limits.connections,
+            limits.address_connections,
+            limits.address_handshakes_per_second,
+            limits.address_handshakes_burst,
             limits.connection_requests_per_second,
             limits.connection_requests_burst,
             limits.account_requests_per_second,

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use antiphon_protocol::rate::Rate;
 use antiphon_protocol::tracker::OriginAddress;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use tokio::sync::Mutex;
@@ -15,7 +16,7 @@ use crate::config::TrackerConfig;
 use crate::licensing::Licensing;
 use crate::metrics::Metrics;
 use crate::names::SwarmNames;
-use crate::rate::{LimiterTable, Rate};
+use crate::rate::LimiterTable;
 use crate::store::{Store, StoreError};
 use crate::swarms::{AttachId, Swarms};
 

@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     pub retries: Counter,
     /// Handshakes turned away because too many were open.
     pub turned_away: Counter,
+    pub turned_away_by_address: Counter,
     /// Frames that were no request.
     pub malformed: Counter,
     /// Requests refused by a rate limit.
@@ -90,6 +91,11 @@ impl Metrics {
                 "handshakes_turned_away",
                 "Handshakes refused for load",
                 &self.turned_away,
+            ),
+            (
+                "handshakes_turned_away_by_address",
+                "Handshakes refused because one address had its share",
+                &self.turned_away_by_address,
             ),
             (
                 "malformed_frames",

@@ -6,10 +6,11 @@ mod connection;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use antiphon_protocol::ErrorCode;
+use antiphon_protocol::admission::{Admission, AdmissionLimits, Place, Verdict};
+use antiphon_protocol::rate::Rate;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt};
 use tokio_util::task::TaskTracker;
@@ -28,8 +29,8 @@ const SEND_WINDOW: u64 = 512 * 1024;
 /// A silent node is gone after this; its keep-alives come three times as often.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Handshakes from which on addresses must be proved first, and the most there may be
-/// (`docs/protocol.md`, "Limits").
+/// Handshakes from unproven addresses, from which on newcomers prove theirs first, and the most
+/// handshakes there may be (`docs/protocol.md`, "Limits").
 const RETRY_FROM: usize = 16;
 const HANDSHAKES_MAX: usize = 64;
 /// Bytes kept of a connection before it is accepted, each and together.
@@ -67,7 +68,8 @@ fn transport() -> TransportConfig {
 
 /// Accepts connections until the tracker stops, then lets each finish what it is doing.
 pub(crate) async fn run(context: Arc<Context>, endpoint: Endpoint) {
-    let handshakes = Arc::new(AtomicUsize::new(0));
+    let admission = admission(&context);
+    let start = Instant::now();
     let tasks = TaskTracker::new();
     loop {
         let incoming = tokio::select! {
@@ -77,18 +79,18 @@ pub(crate) async fn run(context: Arc<Context>, endpoint: Endpoint) {
         let Some(incoming) = incoming else {
             break;
         };
-        let Some(incoming) = admit(&context, &endpoint, &handshakes, incoming) else {
+        let Some((incoming, place)) = admit(&context, &admission, start, incoming) else {
             continue;
         };
-        let place = Handshake::start(&handshakes);
         let context = Arc::clone(&context);
         tasks.spawn(async move {
             let Ok(connecting) = incoming.accept() else {
                 return;
             };
             let connected = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await;
-            drop(place);
-            if let Ok(Ok(quic)) = connected {
+            let connected = connected.ok().and_then(Result::ok);
+            place.handshake_over(connected.is_some());
+            if let Some(quic) = connected {
                 context.metrics.connections.add(1);
                 connection::run(context, quic).await;
             }
@@ -101,42 +103,47 @@ pub(crate) async fn run(context: Arc<Context>, endpoint: Endpoint) {
     endpoint.wait_idle().await;
 }
 
+fn admission(context: &Context) -> Admission {
+    let limits = &context.config.limits;
+    let limits = AdmissionLimits {
+        connections: limits.connections as usize,
+        connections_per_address: limits.address_connections as usize,
+        handshakes: HANDSHAKES_MAX,
+        unproven_handshakes: RETRY_FROM,
+        handshakes_per_address: Rate::per_second(
+            limits.address_handshakes_per_second,
+            limits.address_handshakes_burst,
+        ),
+    };
+    Admission::new(limits, rand::random())
+}
+
 /// Decides by load alone, before any cryptography.
 fn admit(
     context: &Context,
-    endpoint: &Endpoint,
-    handshakes: &AtomicUsize,
+    admission: &Admission,
+    start: Instant,
     incoming: Incoming,
-) -> Option<Incoming> {
-    let open = handshakes.load(Ordering::Relaxed);
-    let connections = endpoint.open_connections();
-    if open >= HANDSHAKES_MAX || connections >= context.config.limits.connections as usize {
-        context.metrics.turned_away.add(1);
-        incoming.refuse();
-        return None;
+) -> Option<(Incoming, Place)> {
+    let metrics = &context.metrics;
+    let proven = incoming.remote_address_validated();
+    match admission.decide(incoming.remote_address().ip(), proven, start.elapsed()) {
+        Verdict::Admit(place) => return Some((incoming, place)),
+        Verdict::Prove => {
+            metrics.retries.add(1);
+            // An unvalidated address may always be retried.
+            let _ = incoming.retry();
+        }
+        Verdict::Full => {
+            metrics.turned_away.add(1);
+            incoming.refuse();
+        }
+        Verdict::AddressFull => {
+            metrics.turned_away_by_address.add(1);
+            incoming.refuse();
+        }
     }
-    if open >= RETRY_FROM && !incoming.remote_address_validated() {
-        context.metrics.retries.add(1);
-        // An unvalidated address may always be retried.
-        let _ = incoming.retry();
-        return None;
-    }
-    Some(incoming)
-}
-
-struct Handshake(Arc<AtomicUsize>);
-
-impl Handshake {
-    fn start(open: &Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(open))
-    }
-}
-
-impl Drop for Handshake {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    None
 }
 
 fn close_code(code: ErrorCode) -> VarInt {

@@ -21,6 +21,13 @@ pub struct OriginConfig {
     pub capability_key: Option<[u8; 32]>,
     /// QUIC connections at a time; later ones are refused.
     pub quic_connections_max: usize,
+    /// The same from one address (IPv6: from one /64). Many listeners may share one behind their
+    /// provider's address translation.
+    pub quic_connections_per_address: usize,
+    /// QUIC handshakes a second from one address, in the long run; later ones are refused.
+    pub handshakes_per_address_per_second: u32,
+    /// QUIC handshakes from one address in a burst.
+    pub handshakes_per_address_burst: u32,
     /// HTTP connections at a time; later ones wait in the system's queue.
     pub http_connections_max: usize,
     /// Handshakes from addresses that have not been proven, above which newcomers must prove
@@ -64,6 +71,12 @@ impl Default for OriginConfig {
             // With the send window of a connection (`quic::transport`) this bounds what unread
             // answers can hold at 1 GiB; one connection is one listener. Guess.
             quic_connections_max: 2_048,
+            // An eighth of all. Guess.
+            quic_connections_per_address: 256,
+            // Under a hundredth of a core; after a restart a few hundred listeners behind one
+            // address are back within seconds. Guess.
+            handshakes_per_address_per_second: 20,
+            handshakes_per_address_burst: 200,
             // HTTP is the second way in; a proxy in front multiplexes. Guess.
             http_connections_max: 512,
             // As many as one node allows in total before any check (reliability study).

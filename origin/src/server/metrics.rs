@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     pub(crate) quic_connections: Counter,
     pub(crate) http_connections: Counter,
     pub(crate) quic_connections_refused: Counter,
+    pub(crate) quic_connections_refused_by_address: Counter,
     pub(crate) quic_retries: Counter,
     pub(crate) answers_complete: Counter,
     pub(crate) answers_broken: Counter,
@@ -35,6 +36,7 @@ impl Default for Metrics {
             quic_connections: counter(),
             http_connections: counter(),
             quic_connections_refused: counter(),
+            quic_connections_refused_by_address: counter(),
             quic_retries: counter(),
             answers_complete: counter(),
             answers_broken: counter(),
@@ -76,6 +78,7 @@ impl Metrics {
             quic_connections: self.quic_connections.value(),
             http_connections: self.http_connections.value(),
             quic_connections_refused: self.quic_connections_refused.value(),
+            quic_connections_refused_by_address: self.quic_connections_refused_by_address.value(),
             quic_retries: self.quic_retries.value(),
             answers_complete: self.answers_complete.value(),
             answers_broken: self.answers_broken.value(),
@@ -108,6 +111,8 @@ pub struct OriginMetrics {
     pub http_connections: u64,
     /// QUIC connections refused because there were too many.
     pub quic_connections_refused: u64,
+    /// Those of them that were refused because their address had its share.
+    pub quic_connections_refused_by_address: u64,
     /// Newcomers that had to prove their address first.
     pub quic_retries: u64,
     /// QUIC answers that the receiver has whole.
@@ -161,6 +166,10 @@ impl OriginMetrics {
         family(
             "connections_refused_total",
             &one(self.quic_connections_refused),
+        );
+        family(
+            "connections_refused_by_address_total",
+            &one(self.quic_connections_refused_by_address),
         );
         family("retries_total", &one(self.quic_retries));
         family("answers_complete_total", &one(self.answers_complete));

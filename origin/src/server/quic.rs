@@ -8,10 +8,11 @@ mod transport;
 
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use antiphon_protocol::ErrorCode;
+use antiphon_protocol::admission::{Admission, AdmissionLimits, Verdict};
+use antiphon_protocol::rate::Rate;
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, TokioRuntime, VarInt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -28,13 +29,11 @@ pub(crate) struct QuicSide {
     tasks: TaskTracker,
 }
 
-/// What one accept loop needs.
-struct Admission {
+/// What the accept loop needs.
+struct Entrance {
     answering: Arc<Answering>,
-    connections_max: usize,
-    unproven_max: usize,
-    connections: Gauge,
-    unproven: Gauge,
+    admission: Admission,
+    start: Instant,
     tasks: TaskTracker,
 }
 
@@ -59,12 +58,10 @@ impl QuicSide {
             source,
         })?;
         let tasks = TaskTracker::new();
-        let admission = Admission {
+        let entrance = Entrance {
             answering,
-            connections_max: config.quic_connections_max,
-            unproven_max: config.unproven_handshakes_max,
-            connections: Gauge::default(),
-            unproven: Gauge::default(),
+            admission: Admission::new(limits(config), rand::random()),
+            start: Instant::now(),
             tasks: tasks.clone(),
         };
         let incoming = endpoint.clone();
@@ -73,7 +70,7 @@ impl QuicSide {
                 tokio::select! {
                     () = stop.cancelled() => break,
                     incoming = incoming.accept() => match incoming {
-                        Some(incoming) => admission.decide(incoming),
+                        Some(incoming) => entrance.decide(incoming),
                         None => break,
                     },
                 }
@@ -103,23 +100,43 @@ impl Drop for QuicSide {
     }
 }
 
-impl Admission {
+fn limits(config: &OriginConfig) -> AdmissionLimits {
+    AdmissionLimits {
+        connections: config.quic_connections_max,
+        connections_per_address: config.quic_connections_per_address,
+        // 0-RTT requests are answered while it is under way, so it costs what a connection does.
+        handshakes: config.quic_connections_max,
+        unproven_handshakes: config.unproven_handshakes_max,
+        handshakes_per_address: Rate::per_second(
+            config.handshakes_per_address_per_second,
+            config.handshakes_per_address_burst,
+        ),
+    }
+}
+
+impl Entrance {
     /// Takes the connection, sends it back to prove its address, or refuses it.
     fn decide(&self, incoming: Incoming) {
         let metrics = &self.answering.metrics;
         let proven = incoming.remote_address_validated();
-        if !proven && self.unproven.value() >= self.unproven_max {
-            metrics.quic_retries.add(1);
-            // It is unproven, so a retry is always legal.
-            let _ = incoming.retry();
-            return;
-        }
-        let Some(place) = self.connections.enter_below(self.connections_max) else {
-            metrics.quic_connections_refused.add(1);
-            incoming.refuse();
-            return;
+        let from = incoming.remote_address().ip();
+        let place = match self.admission.decide(from, proven, self.start.elapsed()) {
+            Verdict::Admit(place) => Arc::new(place),
+            Verdict::Prove => {
+                metrics.quic_retries.add(1);
+                // It is unproven, so a retry is always legal.
+                let _ = incoming.retry();
+                return;
+            }
+            verdict @ (Verdict::Full | Verdict::AddressFull) => {
+                metrics.quic_connections_refused.add(1);
+                if matches!(verdict, Verdict::AddressFull) {
+                    metrics.quic_connections_refused_by_address.add(1);
+                }
+                incoming.refuse();
+                return;
+            }
         };
-        let unproven = (!proven).then(|| self.unproven.enter());
         let Ok(connecting) = incoming.accept() else {
             return;
         };
@@ -128,12 +145,13 @@ impl Admission {
         };
         metrics.quic_connections.add(1);
         tokio::spawn({
-            let connection = connection.clone();
+            let (connection, place) = (connection.clone(), Arc::clone(&place));
             async move {
-                if timeout(HANDSHAKE_TIMEOUT, established).await.is_err() {
+                let established = timeout(HANDSHAKE_TIMEOUT, established).await;
+                place.handshake_over(established.is_ok() && connection.close_reason().is_none());
+                if established.is_err() {
                     connection.close(stream_code(ErrorCode::CANCELED), b"handshake took too long");
                 }
-                drop(unproven);
             }
         });
         let (answering, tasks) = (Arc::clone(&self.answering), self.tasks.clone());
@@ -154,35 +172,6 @@ async fn serve_connection(
     while let Ok((send, recv)) = connection.accept_bi().await {
         let answering = Arc::clone(answering);
         tasks.spawn(async move { request::serve(&answering, send, recv).await });
-    }
-}
-
-/// How many of something there are.
-#[derive(Clone, Debug, Default)]
-struct Gauge(Arc<AtomicUsize>);
-
-/// One of them; leaves when dropped.
-struct Entered(Arc<AtomicUsize>);
-
-impl Gauge {
-    fn value(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn enter(&self) -> Entered {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Entered(Arc::clone(&self.0))
-    }
-
-    /// Only called by the one accept loop, so nobody enters between look and step.
-    fn enter_below(&self, max: usize) -> Option<Entered> {
-        (self.value() < max).then(|| self.enter())
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use antiphon_protocol::admission::AddressBlock;
 use antiphon_protocol::limits::HOLDERS_PER_ANSWER_MAX;
 use antiphon_protocol::manifest::Rung;
 use antiphon_protocol::tracker::{
@@ -16,7 +17,6 @@ use crate::clock;
 use crate::licensing::IssueError;
 use crate::names::secs_to_next_epoch;
 use crate::passes;
-use crate::rate::address_key;
 use crate::store::StoreError;
 use crate::swarms::{self, NodeName, contact};
 
@@ -123,11 +123,11 @@ async fn answer_attached(
 /// Counts a login against the address it comes from and the account it is for.
 fn allow_login(connection: &Connection, name: &str) -> Result<(), Refusal> {
     let limits = &connection.context.limits;
-    let address = address_key(connection.observed().ip());
+    let address = AddressBlock::of(connection.observed().ip());
     let account = name_key(name).unwrap_or_default();
     limits
         .address_logins
-        .take(&address, 1)
+        .take(address.as_bytes(), 1)
         .and_then(|()| limits.account_logins.take(account.as_bytes(), 1))
         .map_err(Refusal::rate_limited)
 }

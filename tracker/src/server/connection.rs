@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_protocol::codec::{self, DecodeError, LENGTH_BYTES};
 use antiphon_protocol::identity::CHANNEL_LABEL;
+use antiphon_protocol::rate::Rate;
 use antiphon_protocol::tracker::{AccessToken, TrackerReply, TrackerRequest};
 use antiphon_protocol::{ErrorCode, Millis};
 use quinn::{ReadExactError, RecvStream, SendStream};
@@ -17,7 +18,7 @@ use super::close_code;
 use crate::accounts::Session;
 use crate::context::Context;
 use crate::metrics;
-use crate::rate::{Limiter, Rate};
+use crate::rate::Limiter;
 use crate::swarms::{AttachId, NodeName};
 
 /// Time for a request to arrive whole, and for a reply to be taken.

@@ -1,6 +1,7 @@
 //! Hostile connections: frames and streams beyond their limits, and the HTTP side.
 
 use std::task::Poll;
+use std::time::Duration;
 
 use antiphon_protocol::codec;
 use antiphon_protocol::error_code::ErrorCode;
@@ -8,10 +9,14 @@ use antiphon_protocol::limits::{ANNOUNCES_PER_REQUEST_MAX, TRACKER_FRAME_BYTES_M
 use antiphon_protocol::peer::Extent;
 use antiphon_protocol::tracker::{AnnounceEntry, TrackerReply, TrackerRequest};
 use antiphon_protocol::{ContentId, TrackId};
+use antiphon_tracker::RunningTracker;
 use anyhow::{Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::world::{World, connect, node};
+
+/// Nothing on loopback takes this long unless it hangs.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 fn code(reply: &TrackerReply) -> Option<ErrorCode> {
     match reply {
@@ -83,6 +88,69 @@ async fn streams_are_bounded_and_come_back_when_they_end() -> Result<()> {
         client.ask(&TrackerRequest::Renew).await?,
         TrackerReply::Passes(_)
     ));
+    Ok(())
+}
+
+/// The tracker's `/metrics`.
+async fn metrics(tracker: &RunningTracker) -> Result<String> {
+    let mut stream = tokio::net::TcpStream::connect(tracker.http_address()).await?;
+    let request = "GET /metrics HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_its_share_of_the_connections_and_gets_it_back() -> Result<()> {
+    let mut world = World::new()?;
+    world.limits.address_connections = 2;
+    let tracker = world.start().await?;
+    let (first, ..) = node(&tracker, "Ada").await?;
+    // Answered, so the tracker too knows that the handshake is over.
+    let (second, ..) = node(&tracker, "Ben").await?;
+    assert!(connect(&tracker).await.is_err(), "a third was let in");
+    let metrics = metrics(&tracker).await?;
+    // It had to prove its address first, so that nobody else's packets shut it out.
+    for line in [
+        "antiphon_tracker_handshake_retries_total 1",
+        "antiphon_tracker_handshakes_turned_away_by_address_total 1",
+    ] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
+    second.quic.close(0_u32.into(), b"");
+    let again = async {
+        loop {
+            if let Ok(client) = connect(&tracker).await {
+                break client;
+            }
+        }
+    };
+    let third = tokio::time::timeout(DEADLINE, again).await?;
+    assert!(third.quic.close_reason().is_none());
+    assert!(matches!(
+        first.ask(&TrackerRequest::Renew).await?,
+        TrackerReply::Passes(_)
+    ));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_connects_too_often_is_turned_away() -> Result<()> {
+    let mut world = World::new()?;
+    world.limits.address_handshakes_per_second = 1;
+    world.limits.address_handshakes_burst = 3;
+    let tracker = world.start().await?;
+    let mut clients = Vec::new();
+    while let Ok(client) = connect(&tracker).await {
+        clients.push(client);
+        assert!(clients.len() < 100, "nothing paces them");
+    }
+    // As many before the address is proven as after.
+    assert!(clients.len() >= 6, "{} were let in", clients.len());
+    for client in &clients {
+        assert!(client.quic.close_reason().is_none());
+    }
     Ok(())
 }
 

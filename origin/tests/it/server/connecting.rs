@@ -85,6 +85,56 @@ async fn connections_over_the_limit_are_refused_until_one_ends() {
 }
 
 #[tokio::test]
+async fn an_address_has_its_share_of_the_connections_and_gets_it_back() {
+    let stage = Stage::new();
+    let music = stage.add(100_000, 1);
+    let origin = Origin::start(OriginConfig {
+        quic_connections_per_address: 1,
+        ..stage.config()
+    })
+    .await
+    .unwrap();
+    let client = Client::new(origin.certificate_fingerprint());
+    let first = client.connect(origin.quic_address()).await;
+    // Answered, so the origin too knows that the handshake is over.
+    assert!(fetch(&first, &music, span(0, 1)).await.is_some());
+    let refused = within(client.connecting(origin.quic_address())).await;
+    assert!(refused.is_err());
+    let metrics = origin.metrics();
+    assert_eq!(metrics.quic_connections_refused_by_address, 1);
+    first.close(0_u32.into(), b"");
+    within(async {
+        loop {
+            if let Ok(connection) = client.connecting(origin.quic_address()).await {
+                break fetch(&connection, &music, span(0, 1)).await.unwrap();
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_that_connects_too_often_is_refused() {
+    let stage = Stage::new();
+    let origin = Origin::start(OriginConfig {
+        handshakes_per_address_per_second: 1,
+        handshakes_per_address_burst: 2,
+        ..stage.config()
+    })
+    .await
+    .unwrap();
+    let client = Client::new(origin.certificate_fingerprint());
+    let mut open = Vec::new();
+    while let Ok(connection) = within(client.connecting(origin.quic_address())).await {
+        open.push(connection);
+        assert!(open.len() < 100, "nothing paces them");
+    }
+    assert!(open.len() >= 2, "{} were let in", open.len());
+    assert_eq!(origin.metrics().quic_connections_refused_by_address, 1);
+    assert!(open.iter().all(|one| one.close_reason().is_none()));
+}
+
+#[tokio::test]
 async fn one_way_streams_and_datagrams_are_not_taken() {
     let stage = Stage::new();
     let origin = stage.start().await;
