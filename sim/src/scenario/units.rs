@@ -90,13 +90,21 @@ fn parse(text: &str, suffixes: &[(&str, f64)]) -> Option<f64> {
     (value.is_finite() && value >= 0.0).then_some(value)
 }
 
-/// With the largest unit that leaves a number of at least one.
+/// With the largest unit that leaves a number of at least one and reads back to the same value:
+/// a manifest must repeat its run to the last bit.
 fn show(value: f64, suffixes: &[(&str, f64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let fitting = suffixes.iter().rev().find(|(_, factor)| value >= *factor);
-    let (suffix, factor) = fitting.or(suffixes.first()).copied().unwrap_or(("", 1.0));
-    // Rounded to nine digits, so that factors leave no dust.
-    let number = libm::round(value / factor * 1e9) / 1e9;
-    write!(f, "{number}{suffix}")
+    let fitting = suffixes.iter().rev().filter(|(_, factor)| value >= *factor);
+    let fitting = fitting.chain(suffixes.first());
+    // Rounded to nine digits, so that factors leave no dust; failing that, as it is.
+    let rounded = |factor: f64| libm::round(value / factor * 1e9) / 1e9;
+    let texts = fitting
+        .clone()
+        .map(|(suffix, factor)| format!("{}{suffix}", rounded(*factor)));
+    let exact = fitting.map(|(suffix, factor)| format!("{}{suffix}", value / factor));
+    let mut texts = texts.chain(exact);
+    let first = texts.clone().next().unwrap_or_default();
+    let same = texts.find(|text| parse(text, suffixes) == Some(value));
+    f.write_str(&same.unwrap_or(first))
 }
 
 #[cfg(test)]
@@ -125,6 +133,27 @@ mod tests {
         ];
         assert_eq!(shown, ["1.5h", "20Mbit", "10GB"]);
         assert_eq!(all.share.to_string(), "35%");
+    }
+
+    #[test]
+    fn what_is_written_reads_to_the_same_bit() {
+        for value in [
+            197.0,
+            0.001_5,
+            1.0 / 3.0,
+            86_399.0,
+            5_400.0,
+            0.0,
+            12.345_678_901_234,
+        ] {
+            let text = Time(value).to_string();
+            assert_eq!(parse(&text, Time::SUFFIXES), Some(value), "{text}");
+        }
+        for value in [0.35, 0.245, 0.3505, 1.0, 0.001] {
+            let text = Share(value).to_string();
+            assert_eq!(parse(&text, Share::SUFFIXES), Some(value), "{text}");
+        }
+        assert_eq!(Time(197.0).to_string(), "197s");
     }
 
     #[test]
