@@ -1,5 +1,5 @@
 # Everything here works on a fresh Debian machine with Rust: each target first installs what it lacks.
-.PHONY: help deps deps-check demo test check ci bench bench-transfer bench-tracker bench-net bench-player build clean
+.PHONY: help deps deps-check demo test check ci bench bench-transfer bench-tracker bench-net bench-player notebook build clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed 's/:[^#]*## */\t/' | expand -t 18
@@ -42,6 +42,9 @@ bench-tracker: build ## open track and announce per second and core
 
 bench-player: build ## ingest as a multiple of real time, memory idle and playing
 	scripts/bench.sh player
+
+notebook: build  ## run docs/notebooks/run.ipynb against a fresh run
+	scripts/notebook.sh
 
 clean:           ## remove what was built
 	cargo clean
