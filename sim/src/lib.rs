@@ -9,6 +9,7 @@
 
 pub mod compare;
 pub mod engine;
+pub mod explain;
 pub mod measure;
 pub mod net;
 pub mod report;

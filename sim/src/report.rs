@@ -1,13 +1,31 @@
 //! What a run leaves behind: one JSON object, tables, a manifest to repeat it with, and a page.
 //!
-//! Everything is made as text; the caller writes it.
+//! Everything is made from what was counted, into whatever the caller writes to.
 
-mod html;
+mod assumptions;
+mod axis;
+mod binned;
+mod compare_page;
+mod fairness;
+mod faults;
+mod headline;
+mod latency;
 mod manifest;
+mod over_time;
+mod page;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod reach;
+mod run_page;
+mod stalls;
 mod svg;
+mod sweep_page;
+mod table;
 mod tables;
+mod words;
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -16,7 +34,9 @@ use crate::measure::summary::{Estimate, Figures, estimates};
 use crate::run::SeedRun;
 use crate::scenario::Scenario;
 
+pub use compare_page::Comparison;
 pub use manifest::{Difference, Manifest, ManifestError};
+pub use sweep_page::{Row, SweepTable};
 
 /// A finished run with what it cost.
 #[derive(Clone, Debug)]
@@ -27,7 +47,7 @@ pub struct Outcome {
     pub runs: Vec<SeedRun>,
     /// Seconds it took.
     pub wall_s: f64,
-    /// Most memory it had.
+    /// Most memory the process had by then.
     pub max_rss_bytes: u64,
     /// Threads.
     pub workers: usize,
@@ -146,20 +166,63 @@ impl Outcome {
         Value::Object(object)
     }
 
-    /// The files of a run's folder: name and content.
+    /// The names of the files of a run's folder, in the order they are to be written: a folder
+    /// with a manifest is complete.
     #[must_use]
-    pub fn files(&self) -> Vec<(&'static str, String)> {
-        let pretty = |value: &Value| format!("{value:#}\n");
-        vec![
-            ("manifest.json", Manifest::of(self).write()),
-            ("summary.json", pretty(&self.json())),
-            ("summary.csv", tables::summary(self)),
-            ("series.csv", tables::series(&self.runs)),
-            ("plays.csv", tables::plays(&self.scenario, &self.runs)),
-            ("nodes.csv", tables::nodes(&self.runs)),
-            ("tracks.csv", tables::tracks(&self.runs)),
-            ("report.html", html::page(self)),
-        ]
+    pub fn files() -> Vec<String> {
+        let mut names = vec!["summary.json".to_owned(), "summary.csv".to_owned()];
+        let endings: &[&str] = if cfg!(feature = "parquet") {
+            &["csv", "parquet"]
+        } else {
+            &["csv"]
+        };
+        for (table, _) in tables::TABLES {
+            names.extend(endings.iter().map(|ending| format!("{table}.{ending}")));
+        }
+        names.extend(["report.html".to_owned(), "manifest.json".to_owned()]);
+        names
+    }
+
+    /// Writes the file of this name.
+    ///
+    /// # Errors
+    ///
+    /// If `to` takes no more, or there is no such file.
+    pub fn write(&self, name: &str, to: &mut (dyn Write + Send)) -> io::Result<()> {
+        match name {
+            "manifest.json" => to.write_all(Manifest::of(self).write().as_bytes()),
+            "summary.json" => writeln!(to, "{:#}", self.json()),
+            "summary.csv" => self.write_summary(to),
+            "report.html" => to.write_all(run_page::page(self).as_bytes()),
+            other => self.write_table(other, to),
+        }
+    }
+
+    fn write_table(&self, name: &str, to: &mut (dyn Write + Send)) -> io::Result<()> {
+        let unknown = || io::Error::new(io::ErrorKind::InvalidInput, format!("no file {name}"));
+        let (table, ending) = name.split_once('.').ok_or_else(unknown)?;
+        let known = tables::TABLES.iter().find(|(known, _)| *known == table);
+        let (_, make) = known.ok_or_else(unknown)?;
+        let mut each = self.runs.iter().map(|run| make(&self.scenario, run));
+        match ending {
+            "csv" => each
+                .by_ref()
+                .enumerate()
+                .try_for_each(|(at, table)| table.write_csv(at == 0, to)),
+            #[cfg(feature = "parquet")]
+            "parquet" => parquet::write(each, to),
+            _ => Err(unknown()),
+        }
+    }
+
+    fn write_summary(&self, to: &mut dyn Write) -> io::Result<()> {
+        writeln!(to, "figure,mean,half_width_95,seeds")?;
+        for (name, estimate) in self.estimates() {
+            let half = estimate.half_width.map(|half| half.to_string());
+            let half = half.unwrap_or_default();
+            writeln!(to, "{name},{},{half},{}", estimate.mean, estimate.seeds)?;
+        }
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use behavior::{Behavior, Conduct};
 pub use builtin::{BUILT_IN, built_in};
 pub use check::{Impossible, USERS_MAX};
-pub use read::ReadError;
+pub use read::{ReadError, nearest};
 pub use release::Release;
 pub use shared::{Household, LastMile, Shared};
 use units::{Rate, Share, Size, Time};

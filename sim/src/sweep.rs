@@ -36,6 +36,9 @@ pub enum SweepError {
         "\"{0}\" is no axis; write it as catalog.tracks=1000,2000 or variant=antiphon,origin-only"
     )]
     Axis(String),
+    /// More than one value where one is wanted.
+    #[error("{0} is given several values; only a sweep takes more than one")]
+    Several(String),
     /// The scenario has no such key.
     #[error("the scenario has no {0}; `antiphon sim new` prints every key")]
     Key(String),
@@ -50,6 +53,21 @@ pub enum SweepError {
         /// What is wrong with it.
         source: ReadError,
     },
+}
+
+/// The scenario with single keys changed, each written as `key=value`.
+///
+/// # Errors
+///
+/// If one has several values or no such key, or the result is impossible.
+pub fn with(scenario: &Scenario, settings: &[String]) -> Result<Scenario, SweepError> {
+    let axes: Result<Vec<Axis>, SweepError> =
+        settings.iter().map(|text| Axis::read(text)).collect();
+    let axes = axes?;
+    if let Some(several) = axes.iter().find(|axis| axis.values.len() > 1) {
+        return Err(SweepError::Several(several.key.clone()));
+    }
+    Ok(cell(scenario, &axes, 0)?.scenario)
 }
 
 impl Axis {
@@ -170,6 +188,14 @@ mod tests {
         assert_eq!(points.len(), 6);
         assert!(points.contains(&(20, "origin-only")) && points.contains(&(30, "antiphon")));
         assert_eq!(cells[5].number, 5);
+    }
+
+    #[test]
+    fn single_keys_can_be_changed() {
+        let changed = with(&hello(), &["population.users=30".to_owned()]).expect("legal");
+        assert_eq!(changed.population.users, 30);
+        assert_eq!(changed.catalog, hello().catalog);
+        assert!(with(&hello(), &["population.users=1,2".to_owned()]).is_err());
     }
 
     #[test]

@@ -20,8 +20,10 @@ mod releases;
 mod services;
 mod sessions;
 mod shelf;
+mod stall;
 mod transfers;
 mod warm;
+mod watch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -81,6 +83,9 @@ pub enum Broken {
         /// Which rule.
         violation: antiphon_swarm::invariants::Violation,
     },
+    /// An assertion failed.
+    #[error("the program stopped itself: {0}")]
+    Panicked(String),
 }
 
 /// Everything.
@@ -119,6 +124,8 @@ pub struct World {
     tally: Tally,
     inputs: u64,
     broken: Option<Broken>,
+    /// One listener whose play is written down; nothing in a run.
+    watch: Option<Box<watch::Watch>>,
     scratch_outputs: VecDeque<Output>,
     scratch_flows: Vec<FlowId>,
 }
@@ -163,7 +170,7 @@ impl World {
             music,
             nats,
             online: people.iter().map(|_| None).collect(),
-            tally: Tally::new(scenario, people.len()),
+            tally: Tally::new(scenario, people.iter().map(Person::row).collect()),
             accomplices: conduct::accomplices(scenario, &people),
             shelves: people.iter().map(|_| Shelf::default()).collect(),
             people,
@@ -176,6 +183,7 @@ impl World {
             faults: faults::State::default(),
             inputs: 0,
             broken: None,
+            watch: None,
             scratch_outputs: VecDeque::new(),
             scratch_flows: Vec::new(),
             scenario: Arc::clone(scenario),
@@ -216,6 +224,13 @@ impl World {
         Finished {
             tally: self.tally,
             digest: self.digest,
+        }
+    }
+
+    /// The run is over for whatever still plays.
+    pub(crate) fn cut_plays(&mut self) {
+        for user in 0..self.people.len() as u32 {
+            self.end_play(user, Ending::Cut);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use antiphon_sim::explain::PlayName;
 use clap::{Args, Subcommand};
 
 /// Research runs: worlds in virtual time that drive the shipped swarm core.
@@ -41,27 +42,17 @@ pub enum SimCommand {
         /// Whose policy; the scenario's own by default.
         #[arg(long)]
         variant: Option<String>,
+        /// A key of the scenario with another value; repeat for more.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
         /// The result as JSON on stdout.
         #[arg(long)]
         json: bool,
     },
+    /// Tells the story of one play: what was asked of whom, when it came, why sound stopped.
+    Explain(SimExplainArgs),
     /// Runs two variants with the same seeds and shows what differs.
-    Compare {
-        /// A built-in scenario or a file.
-        scenario: String,
-        /// The variants, such as `origin-only,antiphon`.
-        #[arg(long, value_delimiter = ',', required = true)]
-        variants: Vec<String>,
-        /// How many seeds; the scenario's own number by default.
-        #[arg(long)]
-        seeds: Option<u32>,
-        /// Runs at the same time.
-        #[arg(long, default_value_t = 1)]
-        jobs: usize,
-        /// The result as JSON on stdout.
-        #[arg(long)]
-        json: bool,
-    },
+    Compare(SimCompareArgs),
     /// Runs a scenario along axes; a sweep that was interrupted goes on where it was.
     Sweep(SimSweepArgs),
     /// Measures the bare event queue and `hello`.
@@ -86,6 +77,16 @@ pub struct SimRunArgs {
     /// Another number of users.
     #[arg(long)]
     pub users: Option<u32>,
+    /// A key of the scenario with another value, such as `catalog.tracks=5000`; repeat for more.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// More seeds until the 95 % half-width of a figure is at most this, such as
+    /// `share.server=0.3%` or `start_ms.p50=5`.
+    #[arg(long, value_name = "FIGURE=HALF-WIDTH")]
+    pub until: Option<String>,
+    /// With `--until`: no more seeds than this.
+    #[arg(long, default_value_t = 40, requires = "until")]
+    pub max_seeds: u32,
     /// Runs at the same time.
     #[arg(long, default_value_t = 1)]
     pub jobs: usize,
@@ -93,6 +94,53 @@ pub struct SimRunArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// The result as one JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `antiphon sim explain`.
+#[derive(Args, Debug)]
+pub struct SimExplainArgs {
+    /// A folder written by `run --out`, a built-in scenario or a file.
+    pub scenario: String,
+    /// The seed; the run's first by default.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Which play: the column `id` of `plays.csv`, such as 17-3. The one that fared worst by default.
+    #[arg(long, value_name = "ID", value_parser = SimExplainArgs::play)]
+    pub play: Option<PlayName>,
+    /// Whose policy; the scenario's own by default.
+    #[arg(long)]
+    pub variant: Option<String>,
+    /// A key of the scenario with another value; repeat for more.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The story as one JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `antiphon sim compare`.
+#[derive(Args, Debug)]
+pub struct SimCompareArgs {
+    /// A built-in scenario or a file.
+    pub scenario: String,
+    /// The variants, such as `origin-only,antiphon`.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub variants: Vec<String>,
+    /// How many seeds; the scenario's own number by default.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seeds: Option<u32>,
+    /// Runs at the same time.
+    #[arg(long, default_value_t = 1)]
+    pub jobs: usize,
+    /// A key of the scenario with another value; repeat for more.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// A folder for the comparison's report and a folder of each variant.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The result as JSON on stdout.
     #[arg(long)]
     pub json: bool,
 }
@@ -106,15 +154,21 @@ pub struct SimSweepArgs {
     #[arg(long = "axis", required = true, value_name = "KEY=VALUES")]
     pub axes: Vec<String>,
     /// How many seeds each; the scenario's own number by default.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub seeds: Option<u32>,
-    /// Cells run at the same time.
+    /// Runs at the same time.
     #[arg(long, default_value_t = 1)]
     pub jobs: usize,
-    /// Only every n-th cell, such as `0/4`, for several machines with one folder.
+    /// Only every n-th run, such as `0/4`, for several machines with one folder.
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,
-    /// The folder: one file a cell, and a table of those that are done.
+    /// A key of the scenario with another value in all cells; repeat for more.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The folder: one file for each cell and seed, and a table and a report of what is done.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// The result as JSON on stdout.
+    #[arg(long)]
+    pub json: bool,
 }

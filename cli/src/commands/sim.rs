@@ -1,7 +1,11 @@
 //! `antiphon sim`: scenarios in, figures out. The only place of the simulator that reads a clock
 //! or touches files.
 
+mod compare;
+mod explain;
+mod folder;
 mod progress;
+mod scenario;
 mod show;
 mod sweep;
 
@@ -10,13 +14,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use antiphon_sim::compare::compare;
 use antiphon_sim::engine::bench::HoldModel;
-use antiphon_sim::report::{Manifest, Outcome};
-use antiphon_sim::run::{Plan, run};
-use antiphon_sim::scenario::{BUILT_IN, Scenario, built_in};
+use antiphon_sim::report::Outcome;
+use antiphon_sim::run::{Enough, EnoughError, Plan, RunError, run, run_until};
+use antiphon_sim::scenario::{BUILT_IN, Scenario};
 use antiphon_sim::variant;
-use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use crate::args::{SimCommand, SimRunArgs};
@@ -27,9 +29,6 @@ use progress::Bar;
 /// Events of the bare queue's measurement, and how many are pending: acceptance row 1.
 const BENCH_EVENTS: u64 = 10_000_000;
 const BENCH_PENDING: usize = 1_000_000;
-
-/// Scenarios larger than this are not read: far more than a person writes.
-const SCENARIO_BYTES_MAX: u64 = 1 << 20;
 
 /// Runs one of the subcommands.
 pub fn run_command(command: SimCommand, quiet: bool) -> anyhow::Result<()> {
@@ -42,69 +41,63 @@ pub fn run_command(command: SimCommand, quiet: bool) -> anyhow::Result<()> {
             scenario,
             seed,
             variant,
+            set,
             json,
-        } => replay(&scenario, seed, variant.as_deref(), json, quiet),
-        SimCommand::Compare {
-            scenario,
-            variants,
-            seeds,
-            jobs,
-            json,
-        } => compare_variants(&scenario, &variants, seeds, jobs, json, quiet),
+        } => replay((&scenario, variant.as_deref(), &set), seed, json, quiet),
+        SimCommand::Explain(args) => explain::explain_play(&args, quiet),
+        SimCommand::Compare(args) => compare::compare(&args, quiet),
         SimCommand::Sweep(args) => sweep::run_sweep(&args),
         SimCommand::Bench { json } => bench(json),
     }
 }
 
-/// A built-in scenario by name, or a file.
-fn read(name: &str, variant: Option<&str>) -> anyhow::Result<Scenario> {
-    let text = match built_in(name) {
-        Some((_, text)) => (*text).to_owned(),
-        None => read_file(name)?,
-    };
-    let scenario = Scenario::read(&text);
-    let mut scenario =
-        scenario.map_err(|error| Misconfigured::error(format!("{name}: {error}")))?;
-    if let Some(variant) = variant {
-        scenario.variant = variant.to_owned();
-        if !variant::NAMES.contains(&variant) {
-            let known = variant::NAMES.join(", ");
-            return Err(Misconfigured::error(format!(
-                "there is no variant {variant}; known are {known}"
-            )));
-        }
-    }
-    Ok(scenario)
-}
-
-fn read_file(name: &str) -> anyhow::Result<String> {
-    let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-    let explain = || {
-        let known = known.join(", ");
-        format!("{name} is neither a built-in scenario ({known}) nor a file that can be read")
-    };
-    let length = fs::metadata(name).with_context(explain)?.len();
-    if length > SCENARIO_BYTES_MAX {
-        return Err(Misconfigured::error(format!(
-            "{name} has {length} bytes, too many for a scenario"
-        )));
-    }
-    fs::read_to_string(name).with_context(explain)
-}
-
-/// Runs a plan with a progress line on a terminal, and measures what it costs.
-fn measured(plan: &Plan, quiet: bool) -> anyhow::Result<Outcome> {
+/// Runs a plan with a progress line on a terminal, and measures what it costs. `settings` are
+/// those the scenario was changed with, for the command that replays what broke.
+fn measured(
+    plan: &Plan,
+    enough: Option<&Enough>,
+    quiet: bool,
+    settings: &[String],
+) -> anyhow::Result<Outcome> {
     let bar = Bar::new(plan, quiet);
     let began = Instant::now();
-    let runs = run(plan, &|progress| bar.show(progress));
+    let show = |progress| bar.show(progress);
+    let runs = match enough {
+        None => run(plan, &show).map_err(EnoughError::Run),
+        Some(enough) => run_until(plan, enough, &show),
+    };
     bar.clear();
+    let runs = runs.map_err(|error| match error {
+        EnoughError::Run(error) => broken(&error, settings),
+        EnoughError::Figure(_) => Misconfigured::error(error.to_string()),
+    })?;
     Ok(Outcome {
         scenario: Arc::clone(&plan.scenario),
-        runs: runs?,
+        runs,
         wall_s: began.elapsed().as_secs_f64(),
         max_rss_bytes: max_rss_bytes(),
         workers: plan.workers,
     })
+}
+
+fn broken(error: &RunError, settings: &[String]) -> anyhow::Error {
+    let variant = Some(error.variant.as_str());
+    let replay = replay_command(&error.scenario, variant, settings, error.seed);
+    anyhow::anyhow!("{error}; replay it with: {replay}")
+}
+
+/// One line that runs the same seed again, checking after every input.
+fn replay_command(scenario: &str, variant: Option<&str>, settings: &[String], seed: u64) -> String {
+    let variant = variant.map(|variant| format!(" --variant {variant}"));
+    let settings: Vec<String> = settings
+        .iter()
+        .map(|text| format!(" --set {text}"))
+        .collect();
+    format!(
+        "antiphon sim replay {scenario}{} --seed {seed}{}",
+        variant.unwrap_or_default(),
+        settings.concat()
+    )
 }
 
 /// The most memory this process had, as Linux counts it; zero where it does not say.
@@ -116,7 +109,7 @@ fn max_rss_bytes() -> u64 {
 }
 
 fn run_scenario(args: &SimRunArgs, quiet: bool) -> anyhow::Result<()> {
-    let mut scenario = read(&args.scenario, args.variant.as_deref())?;
+    let mut scenario = scenario::read(&args.scenario, args.variant.as_deref(), &args.set)?;
     if let Some(users) = args.users {
         scenario.population.users = users;
         // What was read is checked again with the other number.
@@ -124,15 +117,22 @@ fn run_scenario(args: &SimRunArgs, quiet: bool) -> anyhow::Result<()> {
             .map_err(|error| Misconfigured::error(error.to_string()))?;
     }
     if let Some(folder) = &args.out {
-        prepare(folder)?;
+        folder::prepare(folder)?;
     }
+    let enough = args
+        .until
+        .as_deref()
+        .map(|text| enough(text, args.max_seeds));
     let mut plan = Plan::new(Arc::new(scenario), args.seeds);
     plan.workers = args.jobs;
-    let outcome = measured(&plan, quiet)?;
+    let outcome = measured(&plan, enough.transpose()?.as_ref(), quiet, &args.set)?;
     if let Some(folder) = &args.out {
-        write_all(folder, &outcome)?;
+        folder::write_run(folder, &outcome)?;
     }
     if args.json {
+        if outcome.runs.len() == 1 {
+            output::say(show::ONE_SEED);
+        }
         return output::json(&outcome.json());
     }
     output::result(&show::outcome(&outcome))?;
@@ -142,66 +142,65 @@ fn run_scenario(args: &SimRunArgs, quiet: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn prepare(folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut entries =
-        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    if entries.next().is_some() {
-        return Err(Misconfigured::error(format!(
-            "{} is not empty; name another folder",
-            folder.display()
-        )));
+/// `share.server=0.3%`.
+fn enough(text: &str, seeds_max: u32) -> anyhow::Result<Enough> {
+    let wrong = || {
+        Misconfigured::error(format!(
+            "--until {text}: write it as share.server=0.3% or start_ms.p50=5"
+        ))
+    };
+    let (figure, width) = text.split_once('=').ok_or_else(wrong)?;
+    let (number, unit) = match width.strip_suffix('%') {
+        Some(number) => (number, 0.01),
+        None => (width, 1.0),
+    };
+    let half_width = number.parse::<f64>().map_err(|_| wrong())? * unit;
+    if half_width.is_nan() || half_width <= 0.0 {
+        return Err(wrong());
     }
-    Ok(())
-}
-
-/// The manifest comes last: a folder with one is complete.
-fn write_all(folder: &Path, outcome: &Outcome) -> anyhow::Result<()> {
-    let mut files = outcome.files();
-    files.sort_by_key(|(name, _)| *name == "manifest.json");
-    for (name, content) in files {
-        let path = folder.join(name);
-        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
+    Ok(Enough {
+        figure: figure.to_owned(),
+        half_width,
+        seeds_max: seeds_max as usize,
+    })
 }
 
 fn list(json: bool) -> anyhow::Result<()> {
-    let mut scenarios = Vec::new();
-    for (name, text) in BUILT_IN {
-        let scenario = Scenario::read(text)?;
-        scenarios.push((*name, scenario.describe, scenario.population.users));
-    }
+    let scenarios: Result<Vec<Scenario>, _> = BUILT_IN
+        .iter()
+        .map(|(_, text)| Scenario::read(text))
+        .collect();
+    let scenarios = scenarios?;
     if json {
         let scenarios: Vec<_> = scenarios
             .iter()
-            .map(|(name, describe, users)| json!({"name": name, "describe": describe, "users": users}))
+            .map(|scenario| {
+                json!({
+                    "name": scenario.name, "describe": scenario.describe,
+                    "users": scenario.population.users, "simulated_s": scenario.settle.0 + scenario.duration.0,
+                    "variant": scenario.variant, "seeds": scenario.seeds.count, "targets": scenario.targets.len(),
+                })
+            })
             .collect();
         return output::json(&json!({"scenarios": scenarios, "variants": variant::NAMES}));
     }
-    for (name, describe, users) in scenarios {
-        output::result(&format!("{name:16} {users:>8} users  {describe}"))?;
-    }
-    output::result(&format!("variants: {}", variant::NAMES.join(", ")))?;
+    output::result(&show::scenarios(&scenarios))?;
     Ok(())
 }
 
 fn new(name: &str, from: &str) -> anyhow::Result<()> {
-    let mut scenario = read(from, None)?;
+    let mut scenario = scenario::read(from, None, &[])?;
     scenario.name = name.to_owned();
     output::result(scenario.write().trim_end())?;
     Ok(())
 }
 
 fn verify(folder: &Path, jobs: usize, quiet: bool) -> anyhow::Result<()> {
-    let path = folder.join("manifest.json");
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (manifest, scenario) = Manifest::read(&text)?;
+    let (manifest, scenario) = scenario::read_manifest(folder)?;
     let mut plan = Plan::new(Arc::new(scenario), None);
     plan.seeds = manifest.seeds.iter().map(|seed| seed.seed).collect();
     plan.workers = jobs;
-    let outcome = measured(&plan, quiet)?;
+    let outcome = measured(&plan, None, quiet, &[])?;
     manifest.compare(&outcome.runs)?;
     let seeds = outcome.runs.len();
     output::result(&format!(
@@ -212,54 +211,20 @@ fn verify(folder: &Path, jobs: usize, quiet: bool) -> anyhow::Result<()> {
 }
 
 fn replay(
-    name: &str,
+    (name, variant, settings): (&str, Option<&str>, &[String]),
     seed: u64,
-    variant: Option<&str>,
     json: bool,
     quiet: bool,
 ) -> anyhow::Result<()> {
-    let scenario = read(name, variant)?;
+    let scenario = scenario::read(name, variant, settings)?;
     let mut plan = Plan::new(Arc::new(scenario), Some(1));
     plan.seeds = vec![seed];
     plan.check_every = 1;
-    let outcome = measured(&plan, quiet)?;
+    let outcome = measured(&plan, None, quiet, settings)?;
     if json {
         return output::json(&outcome.json());
     }
     output::result(&show::outcome(&outcome))?;
-    Ok(())
-}
-
-fn compare_variants(
-    name: &str,
-    variants: &[String],
-    seeds: Option<u32>,
-    jobs: usize,
-    json: bool,
-    quiet: bool,
-) -> anyhow::Result<()> {
-    let [first, second] = variants else {
-        return Err(Misconfigured::error(
-            "name two variants, as --variants origin-only,antiphon".to_owned(),
-        ));
-    };
-    let mut outcomes = Vec::new();
-    for variant in [first, second] {
-        let mut plan = Plan::new(Arc::new(read(name, Some(variant))?), seeds);
-        plan.workers = jobs;
-        outcomes.push(measured(&plan, quiet)?.runs);
-    }
-    let [a, b] = outcomes.as_slice() else {
-        bail!("two runs were made");
-    };
-    let pairs = compare(a, b);
-    if json {
-        let seeds: Vec<u64> = a.iter().map(|run| run.seed).collect();
-        return output::json(
-            &json!({"scenario": name, "first": first, "second": second, "seeds": seeds, "figures": pairs}),
-        );
-    }
-    output::result(&show::pairs(first, second, &pairs))?;
     Ok(())
 }
 
@@ -271,8 +236,8 @@ fn bench(json: bool) -> anyhow::Result<()> {
     model.run(BENCH_EVENTS);
     let engine = BENCH_EVENTS as f64 / began.elapsed().as_secs_f64();
     drop(model);
-    let plan = Plan::new(Arc::new(read("hello", None)?), Some(1));
-    let hello = measured(&plan, true)?;
+    let plan = Plan::new(Arc::new(scenario::read("hello", None, &[])?), Some(1));
+    let hello = measured(&plan, None, true, &[])?;
     let events = hello.events() as f64 / hello.wall_s;
     let debug = cfg!(debug_assertions);
     if json {

@@ -53,21 +53,11 @@ impl Histogram {
         None
     }
 
-    /// Points of the cumulative distribution: value and share of all at or below it.
+    /// The share of all values at or below `value`, as far as buckets tell.
     #[must_use]
-    pub fn cumulative(&self) -> Vec<(u64, f64)> {
-        let mut seen = 0;
-        let counts = self
-            .counts
-            .iter()
-            .enumerate()
-            .filter(|(_, count)| **count > 0);
-        counts
-            .map(|(index, count)| {
-                seen += count;
-                (middle(index), seen as f64 / self.total as f64)
-            })
-            .collect()
+    pub fn share_up_to(&self, value: u64) -> f64 {
+        let below = self.counts.iter().take(bucket(value) + 1).sum::<u64>();
+        below as f64 / self.total.max(1) as f64
     }
 }
 

@@ -3,15 +3,20 @@
 use antiphon_swarm::Stats;
 use antiphon_swarm::node::output::Source;
 
+use crate::measure::breakdown::{Breakdown, Dialed};
 use crate::measure::harm::Harm;
 use crate::measure::histogram::Histogram;
 use crate::measure::released::Released;
+use crate::measure::stall::StallCause;
 use crate::net::fluid::AllocationStats;
 use crate::scenario::Scenario;
 pub(crate) use crate::world::Ending;
 
 /// Plays written down one by one, at most; beyond it every play still counts in the sums.
 const PLAY_ROWS_MAX: usize = 200_000;
+
+/// A start that takes longer than this is told apart in the series: a listener notices it.
+const SLOW_START_MICROS: u64 = 1_000_000;
 
 /// Bytes of an announced entry and of a lookup's question and answer. From the codec.
 const ANNOUNCE_BYTES: u64 = 34;
@@ -25,6 +30,8 @@ const RANK_BINS: usize = 26;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlayRow {
     pub(crate) user: u32,
+    /// Which of the user's plays it was.
+    pub(crate) number: u32,
     pub(crate) region: u8,
     pub(crate) access: u8,
     pub(crate) nat: u8,
@@ -43,6 +50,8 @@ pub(crate) struct PlayRow {
     /// Those of them that the machine itself caused.
     pub(crate) local_stalls: u32,
     pub(crate) stalled: u64,
+    /// Why it stalled first.
+    pub(crate) cause: Option<StallCause>,
     pub(crate) server: u64,
     pub(crate) peers: u64,
     pub(crate) cache: u64,
@@ -73,11 +82,23 @@ pub struct SeriesRow {
     pub plays: u64,
     /// Stalls that began.
     pub stalls: u64,
+    /// New music that arrived from peers; without them the origin would have sent it.
+    pub peers_arrived: u64,
+    /// Plays that ended and were given up, or began more than a second late.
+    pub refused: u64,
+    /// See `refused`.
+    pub slow: u64,
 }
 
 /// One node over the run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NodeRow {
+    /// Its access line and NAT class, as the scenario lists them.
+    pub access: u8,
+    /// See `access`.
+    pub nat: u8,
+    /// Whether it may upload at all.
+    pub willing: bool,
     /// Bytes sent to peers.
     pub uploaded: u64,
     /// Bytes got from peers.
@@ -95,6 +116,8 @@ pub struct NodeRow {
 pub struct TrackRow {
     /// Plays.
     pub plays: u64,
+    /// Plays with a stall.
+    pub stalled_plays: u64,
     /// Bytes heard by source.
     pub server: u64,
     /// See `server`.
@@ -179,8 +202,12 @@ pub struct Tally {
     pub harm: Harm,
     /// Plays of what came out during the run.
     pub released: Released,
+    /// By class of people, and dials by pair of classes.
+    pub breakdown: Breakdown,
     /// By minute.
     pub series: Vec<SeriesRow>,
+    /// The minutes before measuring began.
+    pub settling: Vec<SeriesRow>,
     /// By node.
     pub nodes: Vec<NodeRow>,
     /// By powers of two of the rank.
@@ -190,7 +217,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new(scenario: &Scenario, nodes: usize) -> Self {
+    pub(crate) fn new(scenario: &Scenario, nodes: Vec<NodeRow>) -> Self {
         Self {
             settle: scenario.settle.micros(),
             server: 0,
@@ -229,8 +256,10 @@ impl Tally {
             allocation: AllocationStats::default(),
             harm: Harm::new(scenario),
             released: Released::new(scenario),
+            breakdown: Breakdown::new(scenario.nat.len(), scenario.access.len()),
             series: Vec::new(),
-            nodes: vec![NodeRow::default(); nodes],
+            settling: Vec::new(),
+            nodes,
             tracks: vec![TrackRow::default(); RANK_BINS],
             rows: Vec::new(),
             minute: SeriesRow::default(),
@@ -252,7 +281,9 @@ impl Tally {
         self.stalled_plays += u64::from(row.stalls > 0);
         self.starved_plays += u64::from(row.stalls > row.local_stalls);
         self.stalled += row.stalled;
-        self.refused_plays += u64::from(row.ending == Ending::Refused);
+        let refused = u64::from(row.ending == Ending::Refused);
+        self.refused_plays += refused;
+        self.breakdown.note_play(&row);
         match row.start_latency {
             Some(latency) => {
                 self.start.note(latency);
@@ -269,6 +300,7 @@ impl Tally {
         let bin = 32 - (row.track + 1).leading_zeros() as usize - 1;
         if let Some(bin) = self.tracks.get_mut(bin) {
             bin.plays += 1;
+            bin.stalled_plays += u64::from(row.stalls > 0);
             [bin.server, bin.peers, bin.cache] = [
                 bin.server + heard[0],
                 bin.peers + heard[1],
@@ -277,6 +309,8 @@ impl Tally {
         }
         let minute = &mut self.minute;
         minute.plays += 1;
+        minute.refused += refused;
+        minute.slow += u64::from(row.start_latency.is_some_and(|l| l > SLOW_START_MICROS));
         [minute.server, minute.peers, minute.cache] = [
             minute.server + heard[0],
             minute.peers + heard[1],
@@ -293,8 +327,17 @@ impl Tally {
         }
     }
 
-    pub(crate) fn note_stall(&mut self, _now: u64) {
+    pub(crate) fn note_stall(&mut self, now: u64, cause: StallCause) {
         self.minute.stalls += 1;
+        if now >= self.settle {
+            self.breakdown.note_stall(cause);
+        }
+    }
+
+    pub(crate) fn note_dial(&mut self, now: u64, classes: (u8, u8), dialed: Dialed) {
+        if now >= self.settle {
+            self.breakdown.note_dial(classes, dialed);
+        }
     }
 
     pub(crate) fn note_sent(&mut self, now: u64, bytes: u64) {
@@ -325,6 +368,9 @@ impl Tally {
         new: u64,
         known: u64,
     ) {
+        if matches!(source, Source::Peer(_)) {
+            self.minute.peers_arrived += new;
+        }
         let Some(node) = self
             .nodes
             .get_mut(node as usize)
@@ -377,14 +423,17 @@ impl Tally {
         [online, listening, connections, copies]: [u64; 4],
     ) {
         let minute = core::mem::take(&mut self.minute);
+        let row = SeriesRow {
+            online,
+            listening,
+            connections,
+            copies,
+            ..minute
+        };
         if measured {
-            self.series.push(SeriesRow {
-                online,
-                listening,
-                connections,
-                copies,
-                ..minute
-            });
+            self.series.push(row);
+        } else {
+            self.settling.push(row);
         }
     }
 }

@@ -1,137 +1,125 @@
-//! The tables of a run as CSV, one row a line, the seed in the first column.
+//! The tables of a run, the seed in the first column; those of one seed at a time.
 
-use core::fmt::Write as _;
+use std::borrow::Cow;
 
-use crate::report::Outcome;
+use crate::measure::stall::StallCause;
+use crate::measure::tally::{NodeRow, PlayRow, SeriesRow, TrackRow};
+use crate::report::table::{Builder, Table};
 use crate::run::SeedRun;
 use crate::scenario::Scenario;
+use crate::world::Ending;
 
-/// Figure by figure.
-pub(super) fn summary(outcome: &Outcome) -> String {
-    let mut text = "figure,mean,half_width_95,seeds\n".to_owned();
-    for (name, estimate) in outcome.estimates() {
-        let half = estimate
-            .half_width
-            .map(|half| half.to_string())
-            .unwrap_or_default();
-        let _ = writeln!(text, "{name},{},{half},{}", estimate.mean, estimate.seeds);
-    }
-    text
+/// Makes a table of one seed.
+pub(super) type Make = for<'a> fn(&'a Scenario, &'a SeedRun) -> Table<'a>;
+
+/// Name and maker of each.
+pub(super) const TABLES: [(&str, Make); 4] = [
+    ("series", series),
+    ("plays", plays),
+    ("nodes", nodes),
+    ("tracks", tracks),
+];
+
+/// Minute by minute since measuring began.
+fn series<'a>(_: &'a Scenario, run: &'a SeedRun) -> Table<'a> {
+    let rows: Vec<(usize, &SeriesRow)> = run.tally.series.iter().enumerate().collect();
+    Builder::new(&rows)
+        .count("seed", |_| run.seed)
+        .count("minute", |row| row.0 as u64)
+        .count("online", |row| row.1.online)
+        .count("listening", |row| row.1.listening)
+        .count("connections", |row| row.1.connections)
+        .count("copies", |row| row.1.copies)
+        .count("server_bytes", |row| row.1.server)
+        .count("peer_bytes", |row| row.1.peers)
+        .count("cache_bytes", |row| row.1.cache)
+        .count("origin_sent_bytes", |row| row.1.origin_sent)
+        .count("peers_arrived_bytes", |row| row.1.peers_arrived)
+        .count("plays", |row| row.1.plays)
+        .count("stalls", |row| row.1.stalls)
+        .count("refused", |row| row.1.refused)
+        .count("slow_starts", |row| row.1.slow)
+        .build()
 }
 
-/// Minute by minute.
-pub(super) fn series(runs: &[SeedRun]) -> String {
-    let mut text = "seed,minute,online,listening,connections,copies,server_bytes,peer_bytes,cache_bytes,origin_sent_bytes,plays,stalls\n".to_owned();
-    for run in runs {
-        for (minute, row) in run.tally.series.iter().enumerate() {
-            let _ = writeln!(
-                text,
-                "{},{minute},{},{},{},{},{},{},{},{},{},{}",
-                run.seed,
-                row.online,
-                row.listening,
-                row.connections,
-                row.copies,
-                row.server,
-                row.peers,
-                row.cache,
-                row.origin_sent,
-                row.plays,
-                row.stalls
-            );
-        }
-    }
-    text
+/// Play by play, the first so many of each seed.
+fn plays<'a>(scenario: &'a Scenario, run: &'a SeedRun) -> Table<'a> {
+    let name = |name: Option<&'a String>| Cow::Borrowed(name.map_or("", String::as_str));
+    let region = |at: u8| name(scenario.region.get(at as usize).map(|region| &region.name));
+    Builder::<PlayRow>::new(&run.tally.rows)
+        .count("seed", |_| run.seed)
+        .word("id", |row| format!("{}-{}", row.user, row.number).into())
+        .count("user", |row| row.user.into())
+        .word("region", move |row| region(row.region))
+        .word("access", |row| access(scenario, row.access))
+        .word("nat", |row| nat(scenario, row.nat))
+        .count("rank", |row| u64::from(row.track) + 1)
+        .flag("expected", |row| row.expected)
+        .flag("cached", |row| row.cached)
+        .number("asked_s", |row| row.asked as f64 / 1e6)
+        .number("lasted_s", |row| row.waited as f64 / 1e6)
+        .maybe("start_ms", |row| {
+            row.start_latency.map(|micros| micros as f64 / 1e3)
+        })
+        .count("stalls", |row| row.stalls.into())
+        .number("stalled_ms", |row| row.stalled as f64 / 1e3)
+        .word("cause", |row| row.cause.map_or("", StallCause::name).into())
+        .count("server_bytes", |row| row.server)
+        .count("peer_bytes", |row| row.peers)
+        .count("cache_bytes", |row| row.cache)
+        .count("fetched_bytes", |row| row.fetched)
+        .word("ending", |row| ending(row.ending).into())
+        .build()
 }
 
-/// Play by play.
-pub(super) fn plays(scenario: &Scenario, runs: &[SeedRun]) -> String {
-    let name = |list: &mut dyn Iterator<Item = &String>| list.next().cloned().unwrap_or_default();
-    let mut text = "seed,user,region,access,nat,rank,expected,cached,asked_s,lasted_s,start_ms,stalls,stalled_ms,server_bytes,peer_bytes,cache_bytes,fetched_bytes,ending\n".to_owned();
-    for run in runs {
-        for row in &run.tally.rows {
-            let region = name(
-                &mut scenario
-                    .region
-                    .iter()
-                    .skip(row.region.into())
-                    .map(|r| &r.name),
-            );
-            let access = name(
-                &mut scenario
-                    .access
-                    .iter()
-                    .skip(row.access.into())
-                    .map(|a| &a.name),
-            );
-            let nat = name(&mut scenario.nat.iter().skip(row.nat.into()).map(|n| &n.name));
-            let start = row
-                .start_latency
-                .map(|micros| (micros as f64 / 1e3).to_string());
-            let _ = writeln!(
-                text,
-                "{},{},{region},{access},{nat},{},{},{},{},{},{},{},{},{},{},{},{},{:?}",
-                run.seed,
-                row.user,
-                row.track + 1,
-                row.expected,
-                row.cached,
-                row.asked as f64 / 1e6,
-                row.waited as f64 / 1e6,
-                start.unwrap_or_default(),
-                row.stalls,
-                row.stalled as f64 / 1e3,
-                row.server,
-                row.peers,
-                row.cache,
-                row.fetched,
-                row.ending
-            );
-        }
+const fn ending(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Heard => "heard",
+        Ending::Left => "left",
+        Ending::Cut => "cut",
+        Ending::Refused => "refused",
     }
-    text
+}
+
+fn access(scenario: &Scenario, at: u8) -> Cow<'_, str> {
+    let access = scenario.access.get(at as usize);
+    access.map_or("", |access| access.name.as_str()).into()
+}
+
+fn nat(scenario: &Scenario, at: u8) -> Cow<'_, str> {
+    let nat = scenario.nat.get(at as usize);
+    nat.map_or("", |nat| nat.name.as_str()).into()
 }
 
 /// Node by node.
-pub(super) fn nodes(runs: &[SeedRun]) -> String {
-    let mut text =
-        "seed,node,plays,stalled_plays,uploaded_bytes,from_peers_bytes,from_origin_bytes\n"
-            .to_owned();
-    for run in runs {
-        for (node, row) in run.tally.nodes.iter().enumerate() {
-            let _ = writeln!(
-                text,
-                "{},{node},{},{},{},{},{}",
-                run.seed,
-                row.plays,
-                row.stalled_plays,
-                row.uploaded,
-                row.from_peers,
-                row.from_origin
-            );
-        }
-    }
-    text
+fn nodes<'a>(scenario: &'a Scenario, run: &'a SeedRun) -> Table<'a> {
+    let rows: Vec<(usize, &NodeRow)> = run.tally.nodes.iter().enumerate().collect();
+    Builder::new(&rows)
+        .count("seed", |_| run.seed)
+        .count("node", |row| row.0 as u64)
+        .word("access", |row| access(scenario, row.1.access))
+        .word("nat", |row| nat(scenario, row.1.nat))
+        .flag("may_upload", |row| row.1.willing)
+        .count("plays", |row| row.1.plays.into())
+        .count("stalled_plays", |row| row.1.stalled_plays.into())
+        .count("uploaded_bytes", |row| row.1.uploaded)
+        .count("from_peers_bytes", |row| row.1.from_peers)
+        .count("from_origin_bytes", |row| row.1.from_origin)
+        .build()
 }
 
 /// By powers of two of the rank.
-pub(super) fn tracks(runs: &[SeedRun]) -> String {
-    let mut text = "seed,rank_from,rank_to,plays,server_bytes,peer_bytes,cache_bytes\n".to_owned();
-    for run in runs {
-        for (bin, row) in run
-            .tally
-            .tracks
-            .iter()
-            .enumerate()
-            .filter(|(_, row)| row.plays > 0)
-        {
-            let (from, to) = (1_u64 << bin, (2_u64 << bin) - 1);
-            let _ = writeln!(
-                text,
-                "{},{from},{to},{},{},{},{}",
-                run.seed, row.plays, row.server, row.peers, row.cache
-            );
-        }
-    }
-    text
+fn tracks<'a>(_: &'a Scenario, run: &'a SeedRun) -> Table<'a> {
+    let rows = run.tally.tracks.iter().enumerate();
+    let rows: Vec<(usize, &TrackRow)> = rows.filter(|(_, row)| row.plays > 0).collect();
+    Builder::new(&rows)
+        .count("seed", |_| run.seed)
+        .count("rank_from", |row| 1 << row.0)
+        .count("rank_to", |row| (2 << row.0) - 1)
+        .count("plays", |row| row.1.plays)
+        .count("stalled_plays", |row| row.1.stalled_plays)
+        .count("server_bytes", |row| row.1.server)
+        .count("peer_bytes", |row| row.1.peers)
+        .count("cache_bytes", |row| row.1.cache)
+        .build()
 }

@@ -53,8 +53,14 @@ fn suggestion(message: &str) -> Option<&str> {
     if !message.contains("unknown field") && !message.contains("unknown variant") {
         return None;
     }
+    nearest(unknown, names)
+}
+
+/// The word that was probably meant; nothing if none is near.
+#[must_use]
+pub fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = |known: &&str| distance(unknown, known) <= unknown.len().div_ceil(3).max(2);
-    names
+    known
         .filter(near)
         .min_by_key(|known| distance(unknown, known))
 }

@@ -6,6 +6,7 @@ use antiphon_swarm::node::input::{Message, NeighborEvent};
 use antiphon_swarm::{Duration, Input, PeerKey};
 
 use crate::engine::random::Draws;
+use crate::measure::breakdown::Dialed;
 use crate::net::path;
 use crate::net::reach::{self, Dial, Means};
 use crate::world::happening::Deferred;
@@ -43,6 +44,12 @@ impl World {
         let rtt = self.rtt(from, to);
         let outcome = reach::dial(&self.nats, classes, means, &mut pair, rtt, rendezvous);
         let lost = self.loss_delay(from, self.tally.dials, rtt);
+        let dialed = match (outcome, self.session(to)) {
+            (_, None) => Dialed::Gone,
+            (Dial::Connects(_), Some(_)) => Dialed::Connected,
+            (Dial::Fails(_), Some(_)) => Dialed::Failed,
+        };
+        self.tally.note_dial(self.now, classes, dialed);
         match (outcome, self.session(to)) {
             (Dial::Connects(delay), Some(to_session)) => {
                 self.tally.dials_connected += 1;

@@ -9,6 +9,9 @@ use crate::world::{Broken, World};
 
 impl World {
     pub(super) fn feed(&mut self, node: u32, input: Input) {
+        if self.watch.is_some() {
+            self.watch_input(node, &input);
+        }
         let now = Instant::from_micros(self.now);
         let Some(online) = self.online[node as usize].as_deref_mut() else {
             return;
@@ -36,6 +39,9 @@ impl World {
         let due = core.poll_timeout().map_or(NEVER, Instant::as_micros);
         online.core = Some(core);
         for output in outputs.drain(..) {
+            if self.watch.is_some() {
+                self.watch_output(node, &output);
+            }
             self.carry_out(node, output);
         }
         self.scratch_outputs = outputs;

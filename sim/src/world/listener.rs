@@ -5,6 +5,7 @@ use antiphon_swarm::node::input::{Command, Expected};
 use antiphon_swarm::{Input, PlayId, RenditionKey};
 
 use crate::engine::random::Draws;
+use crate::explain::story::Moment;
 use crate::world::happening::Happening;
 use crate::world::player::{Ending, Playing};
 use crate::world::{Chance, World};
@@ -137,6 +138,12 @@ impl World {
         if let Some(online) = self.node_mut(user) {
             online.playing = Some(playing);
         }
+        let pressed = Moment::Pressed {
+            track,
+            expected: expected.is_some(),
+            cached,
+        };
+        self.watch_player(user, number, pressed);
         let rendition = RenditionKey(track);
         self.feed(user, Input::Command(Command::Introduce { rendition, spec }));
         let play = PlayId(u64::from(number));
@@ -178,6 +185,7 @@ impl World {
             return 0;
         };
         playing.licensed = true;
+        self.watch_player(user, play, Moment::Licensed);
         self.try_start(user);
         self.prepare_next(user, play);
         1

@@ -3,6 +3,7 @@
 use antiphon_protocol::{BitRate, ByteCount};
 
 use crate::engine::random::Draws;
+use crate::measure::tally::NodeRow;
 use crate::net::fluid::{LinkId, Network};
 use crate::net::reach::NatClass;
 use crate::scenario::Scenario;
@@ -35,6 +36,18 @@ pub(super) struct Person {
     pub(super) turns: u32,
     /// Listening stretches so far.
     pub(super) stretches: u32,
+}
+
+impl Person {
+    /// The node's row of the tables, with nothing counted yet.
+    pub(super) fn row(&self) -> NodeRow {
+        NodeRow {
+            access: self.access,
+            nat: self.nat,
+            willing: self.uploads,
+            ..NodeRow::default()
+        }
+    }
 }
 
 /// The NAT classes, punch chances by number.

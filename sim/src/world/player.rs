@@ -5,6 +5,8 @@ use antiphon_protocol::ChunkIndex;
 use antiphon_swarm::Input;
 use antiphon_swarm::node::input::Command;
 
+use crate::explain::story::Moment;
+use crate::measure::stall::StallCause;
 use crate::measure::tally::PlayRow;
 use crate::world::happening::Happening;
 use crate::world::{Chance, World};
@@ -61,6 +63,8 @@ pub(super) struct Playing {
     start_latency: Option<u64>,
     stalls: u32,
     stalled_micros: u64,
+    /// Why it stalled first.
+    cause: Option<StallCause>,
     /// Number of the playhead event that counts.
     turn: u32,
 }
@@ -91,6 +95,7 @@ impl Playing {
             start_latency: None,
             stalls: 0,
             stalled_micros: 0,
+            cause: None,
             turn: 0,
         }
     }
@@ -153,6 +158,9 @@ impl World {
             byte: playing.from,
         };
         self.set_playing(user, playing);
+        let second = self.second_at(playing.from);
+        let after = at - self.now;
+        self.watch_player(user, playing.number, Moment::Sound { second, after });
         self.tell_playhead(user, playing.from, true);
         self.plan_playhead(user);
     }
@@ -210,6 +218,8 @@ impl World {
         playing.stalled_micros += self.now - since;
         playing.sound = Sound::Sounding { at: self.now, byte };
         self.set_playing(user, playing);
+        let second = self.second_at(byte);
+        self.watch_player(user, playing.number, Moment::Resumed { second });
         self.tell_playhead(user, byte, true);
         self.plan_playhead(user);
     }
@@ -283,6 +293,11 @@ impl World {
             playing.heard_before = Some((playing.from, from));
             (playing.jump, playing.from, playing.sound) = (None, to, Sound::Waiting);
             self.set_playing(user, playing);
+            let jumped = Moment::Jumped {
+                from: self.second_at(from),
+                to: self.second_at(to),
+            };
+            self.watch_player(user, playing.number, jumped);
             let to = ChunkIndex::of_byte(to);
             self.feed(user, Input::Command(Command::Seek { to }));
             self.try_start(user);
@@ -302,13 +317,21 @@ impl World {
             self.plan_playhead(user);
             return 4;
         }
+        let cause = self.stall_cause(user, playing.track, wall);
         playing.stalls += 1;
+        playing.cause.get_or_insert(cause);
         playing.sound = Sound::Stalled {
             since: self.now,
             byte: wall,
         };
         self.set_playing(user, playing);
-        self.tally.note_stall(self.now);
+        self.tally.note_stall(self.now, cause);
+        let stalled = Moment::Stalled {
+            second: self.second_at(wall),
+            chunk: ChunkIndex::of_byte(wall).0,
+            cause,
+        };
+        self.watch_player(user, playing.number, stalled);
         self.blame(user, playing.track, wall);
         self.tell_playhead(user, wall, false);
         5
@@ -343,11 +366,20 @@ impl World {
         let (server, peers, cache) = self.sources(user, playing.track, &heard);
         let (freezes, frozen) = self.freezes(user, playing.number, server + peers + cache);
         let fetched = self.fetched(user, playing.track);
+        let ended = Moment::Ended {
+            ending,
+            second: self.second_at(until),
+            heard: [server, peers, cache],
+            frozen,
+        };
+        let hung = (freezes > 0).then_some(StallCause::Machine);
+        self.watch_player(user, playing.number, ended);
         if playing.asked >= self.settle {
             let released = playing.track >= self.music.tracks();
             let person = self.person(user);
             self.tally.note_play(PlayRow {
                 user,
+                number: playing.number,
                 region: person.region,
                 access: person.access,
                 nat: person.nat,
@@ -361,6 +393,7 @@ impl World {
                 stalls: playing.stalls + freezes,
                 local_stalls: freezes,
                 stalled: playing.stalled_micros + waits + frozen,
+                cause: playing.cause.or(hung),
                 server,
                 peers,
                 cache,

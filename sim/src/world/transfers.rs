@@ -98,6 +98,10 @@ impl Transfers {
             .copied()
     }
 
+    pub(super) fn peek(&self, id: u32) -> Option<&Transfer> {
+        self.list.get(id as usize)
+    }
+
     pub(super) fn of(&mut self, id: u32) -> &mut Transfer {
         &mut self.list[id as usize]
     }

@@ -5,4 +5,5 @@ mod determinism;
 mod faults;
 mod reports;
 mod shared;
+mod stories;
 mod worlds;

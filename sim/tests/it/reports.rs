@@ -60,10 +60,22 @@ fn a_manifest_repeats_the_run_it_belongs_to_and_notices_another() {
     assert_eq!(difference.seed, manifest.seeds[0].seed);
 }
 
+fn written(outcome: &Outcome, name: &str) -> Vec<u8> {
+    let mut content = Vec::new();
+    outcome.write(name, &mut content).expect("memory");
+    content
+}
+
+fn text(outcome: &Outcome, name: &str) -> String {
+    String::from_utf8(written(outcome, name)).expect("text")
+}
+
 #[test]
 fn tables_have_as_many_fields_in_each_row_as_in_the_head() {
-    for (name, text) in finished(1).files() {
+    let outcome = finished(2);
+    for name in Outcome::files() {
         if name.ends_with(".csv") {
+            let text = text(&outcome, &name);
             let fields: Vec<usize> = text.lines().map(|line| line.split(',').count()).collect();
             assert!(fields.len() > 1, "{name} is empty");
             assert!(fields.iter().all(|count| *count == fields[0]), "{name}");
@@ -72,12 +84,97 @@ fn tables_have_as_many_fields_in_each_row_as_in_the_head() {
 }
 
 #[test]
-fn the_page_needs_nothing_from_anywhere() {
-    let files = finished(1).files();
-    let (_, page) = files
-        .iter()
-        .find(|(name, _)| *name == "report.html")
-        .expect("there");
+fn the_manifest_is_the_last_file() {
+    assert_eq!(
+        Outcome::files().last().map(String::as_str),
+        Some("manifest.json")
+    );
+}
+
+#[test]
+fn the_page_needs_nothing_from_anywhere_and_shows_everything() {
+    let page = text(&finished(2), "report.html");
     assert!(!page.contains("http") && !page.contains("<script") && !page.contains("NaN"));
     assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    for title in [
+        "Figures and targets",
+        "Where the music came from",
+        "Playback latency",
+        "Stalls",
+        "What peers save the origin",
+        "Who uploads",
+        "Who connects to whom",
+        "What this rests on",
+        "Fitted inputs",
+        "Warm-up",
+        "antiphon sim verify",
+    ] {
+        assert!(page.contains(title), "{title} is missing");
+    }
+    assert!(!page.contains("One seed"));
+    assert!(text(&finished(1), "report.html").contains("One seed"));
+}
+
+#[test]
+fn a_writer_that_takes_no_more_is_an_error_of_its_kind() {
+    struct Full(usize);
+    impl std::io::Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let taken = bytes.len().min(self.0);
+            self.0 -= taken;
+            if taken == 0 && !bytes.is_empty() {
+                return Err(std::io::ErrorKind::StorageFull.into());
+            }
+            Ok(taken)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let outcome = finished(1);
+    for name in Outcome::files() {
+        let error = outcome.write(&name, &mut Full(100)).expect_err("full");
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull, "{name}");
+    }
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_holds_what_the_csv_holds() {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+    let outcome = finished(2);
+    for table in ["series", "plays", "nodes", "tracks"] {
+        let csv = text(&outcome, &format!("{table}.csv"));
+        let mut lines = csv.lines();
+        let head: Vec<&str> = lines.next().expect("a head").split(',').collect();
+        let content = written(&outcome, &format!("{table}.parquet"));
+        let reader = SerializedFileReader::new(bytes::Bytes::from(content)).expect("parquet");
+        assert_eq!(reader.num_row_groups(), 2, "one a seed");
+        let rows = reader.get_row_iter(None).expect("rows");
+        let mut count = 0;
+        for (row, line) in rows.zip(lines) {
+            let row = row.expect("a row");
+            let names: Vec<&String> = row.get_column_iter().map(|(name, _)| name).collect();
+            assert_eq!(names, head);
+            for ((_, field), cell) in row.get_column_iter().zip(line.split(',')) {
+                assert_eq!(as_csv(field), cell, "{table}");
+            }
+            count += 1;
+        }
+        assert_eq!(count, csv.lines().count() - 1, "{table}");
+    }
+}
+
+#[cfg(feature = "parquet")]
+fn as_csv(field: &parquet::record::Field) -> String {
+    use parquet::record::Field;
+    match field {
+        Field::Long(value) => value.to_string(),
+        Field::Double(value) => value.to_string(),
+        Field::Bool(value) => value.to_string(),
+        Field::Str(value) => value.clone(),
+        Field::Null => String::new(),
+        other => panic!("an unexpected type: {other:?}"),
+    }
 }

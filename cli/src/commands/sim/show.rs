@@ -5,6 +5,59 @@ use std::fmt::Write as _;
 
 use antiphon_sim::compare::Pair;
 use antiphon_sim::report::Outcome;
+use antiphon_sim::scenario::Scenario;
+use antiphon_sim::variant;
+
+/// What a single seed is worth.
+pub(super) const ONE_SEED: &str =
+    "one seed: nothing is known about how far these figures would move; use --seeds 10";
+
+/// Scenarios with what they are about, folded to the width of a terminal.
+pub(super) fn scenarios(scenarios: &[Scenario]) -> String {
+    let mut text = format!(
+        "{:<19} {:>7} {:>9}  {}\n",
+        "SCENARIO", "USERS", "TIME", "ABOUT"
+    );
+    for scenario in scenarios {
+        let about = folded(&scenario.describe, 58);
+        let mut about = about.iter();
+        let first = about.next().map_or("", String::as_str);
+        let _ = writeln!(
+            text,
+            "{:<19} {:>7} {:>9}  {first}",
+            scenario.name,
+            scenario.population.users,
+            scenario.duration.to_string(),
+        );
+        for more in about {
+            let _ = writeln!(text, "{:38}{more}", "");
+        }
+    }
+    let _ = write!(
+        text,
+        "\nvariants: {}\nrun one with: antiphon sim run hello --seeds 10 --out DIR",
+        variant::NAMES.join(", ")
+    );
+    text
+}
+
+fn folded(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let Some(line) = lines.last_mut() else {
+            continue;
+        };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
 
 /// A run.
 pub(super) fn outcome(outcome: &Outcome) -> String {
@@ -37,9 +90,8 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         );
     }
     if outcome.runs.len() == 1 {
-        text.push_str(
-            "one seed: nothing is known about how far these figures would move; use --seeds\n",
-        );
+        text.push_str(ONE_SEED);
+        text.push('\n');
     }
     let _ = write!(
         text,
