@@ -152,6 +152,8 @@ pub struct Story {
     pub start_ms: Option<f64>,
     /// Where sound stopped.
     pub stalls: Vec<Stall>,
+    /// How long the listener's machine itself hung, in all.
+    pub hung_ms: f64,
     /// What was heard.
     pub heard: Heard,
     /// How it ended.

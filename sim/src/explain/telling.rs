@@ -43,6 +43,7 @@ pub(super) fn tell(
             peers: Vec::new(),
             start_ms: None,
             stalls: Vec::new(),
+            hung_ms: 0.0,
             heard: Heard::default(),
             ending: "",
             verdict: Vec::new(),
@@ -164,7 +165,8 @@ impl Telling<'_> {
         if frozen == 0 {
             return ended;
         }
-        let hung = time(frozen as f64 / 1e3);
+        self.story.hung_ms = frozen as f64 / 1e3;
+        let hung = time(self.story.hung_ms);
         format!("{ended}; the machine itself had hung for {hung}, which no source could help")
     }
 

@@ -11,6 +11,12 @@ pub(super) fn verdict(story: &Story) -> Vec<String> {
         .iter()
         .map(|stall| of_stall(story, stall))
         .collect();
+    if story.hung_ms > 0.0 {
+        sentences.push(format!(
+            "The listener's machine itself hung for {} in all, which no source could help.",
+            time(story.hung_ms)
+        ));
+    }
     sentences.push(of_start(story));
     let Heard {
         server,
