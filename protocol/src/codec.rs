@@ -244,7 +244,11 @@ impl Message for TrackerReply {
             Self::Opened(opened) => holders_ok(&opened.holders),
             Self::Announced { swarms, .. } => swarms.len() <= ANNOUNCES_PER_REQUEST_MAX,
             Self::Holders { holders, .. } => holders_ok(holders),
-            Self::Refused { .. } | Self::Session { .. } | Self::Passes(_) | Self::Left => true,
+            Self::Refused { .. }
+            | Self::Session { .. }
+            | Self::Passes(_)
+            | Self::Left
+            | Self::Renewed { .. } => true,
         }
     }
 }

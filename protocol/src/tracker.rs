@@ -204,6 +204,14 @@ pub enum TrackerReply {
     Passes(Box<Passes>),
     /// Answers `Leave`.
     Left,
+    /// Answers an `Announce` without entries: what was announced before is believed on.
+    Renewed {
+        /// Whether the tracker wants to hear everything again, because it forgot some of it or
+        /// because the swarms have new names.
+        everything: bool,
+        /// When to say it again, from receipt.
+        again_after: Millis,
+    },
 }
 
 /// Answers `Attach`: what a node needs to know of this network.

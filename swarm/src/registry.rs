@@ -20,9 +20,9 @@ use crate::time::{Duration, Instant};
 pub struct RegistryConfig {
     /// Entries (a peer holding a rendition) at most; beyond it the oldest of the largest swarm go.
     pub entries_max: usize,
-    /// How long an announce is believed.
+    /// How long what a peer announced is believed after it last said anything.
     pub lifetime: Duration,
-    /// What nodes are told as the time to announce again; under half of `lifetime`.
+    /// What nodes are told as the time to say that it still holds; under half of `lifetime`.
     pub announce_interval: Duration,
     /// Holders remembered of one swarm. Beyond it the one whose word is oldest goes.
     pub swarm_holders_max: usize,
@@ -95,8 +95,8 @@ pub const PEERS_MAX: usize = 4 << 20;
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     peer: PeerKey,
-    /// Seconds since the start at which it stops being believed.
-    expires: u32,
+    /// Seconds since the start at which it was said.
+    said: u32,
     /// The lookup that handed it out last; zero is none.
     handed: u32,
     region: u8,
@@ -112,6 +112,10 @@ struct Peer {
     profile: PeerProfile,
     /// What it holds, in order.
     renditions: Vec<RenditionKey>,
+    /// Seconds since the start until which that is believed.
+    until: u32,
+    /// Whether something it announced was forgotten because it went silent.
+    forgotten: bool,
 }
 
 /// Who holds what among the nodes online.
@@ -148,7 +152,7 @@ impl SwarmRegistry {
     }
 
     /// A node came online, or its profile changed.
-    pub fn join(&mut self, _now: Instant, peer: PeerKey, profile: PeerProfile) {
+    pub fn join(&mut self, now: Instant, peer: PeerKey, profile: PeerProfile) {
         if let Some(known) = self.peers.get_mut(&peer) {
             if known.profile == profile {
                 return;
@@ -161,12 +165,14 @@ impl SwarmRegistry {
                 }
             }
         } else if self.peers.len() < PEERS_MAX {
-            let renditions = Vec::new();
+            let until = expiry::to_seconds(now + self.config.lifetime);
             self.peers.insert(
                 peer,
                 Peer {
                     profile,
-                    renditions,
+                    renditions: Vec::new(),
+                    until,
+                    forgotten: false,
                 },
             );
         }
@@ -180,6 +186,16 @@ impl SwarmRegistry {
         for rendition in gone.renditions {
             self.drop_entry(rendition, peer);
         }
+    }
+
+    /// A joined node says that what it announced still holds. False if some of that was forgotten
+    /// because it had been silent for too long: then it should announce everything.
+    pub fn renew(&mut self, now: Instant, peer: PeerKey) -> bool {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return false;
+        };
+        known.until = expiry::to_seconds(now + self.config.lifetime);
+        !core::mem::take(&mut known.forgotten)
     }
 
     /// A joined node holds a rendition, or, with `None`, does not any more.
@@ -201,10 +217,11 @@ impl SwarmRegistry {
             }
             return;
         };
-        let expires = now + self.config.lifetime;
+        let until = now + self.config.lifetime;
+        known.until = expiry::to_seconds(until);
         let mut entry = Entry {
             peer,
-            expires: expiry::to_seconds(expires),
+            said: expiry::to_seconds(now),
             handed: 0,
             region: 0,
             full: held == Held::Full,
@@ -220,7 +237,7 @@ impl SwarmRegistry {
             known.renditions.insert(at, rendition);
         }
         self.put_entry(rendition, entry);
-        self.sweep.note(expires);
+        self.sweep.note(until);
         if self.len > self.config.entries_max {
             self.trim();
         }
@@ -239,14 +256,19 @@ impl SwarmRegistry {
         let Some(entries) = self.swarms.get_mut(&rendition) else {
             return Vec::new();
         };
+        let second = expiry::to_seconds(now);
+        let peers = &self.peers;
+        let believed = |peer| {
+            let known: Option<&Peer> = peers.get(&peer);
+            known.is_some_and(|known| known.until > second)
+        };
         let asking = selection::Asking {
             asker,
             region,
-            now: expiry::to_seconds(now),
             lookup: self.lookups,
             salt: self.rng.next_u64(),
         };
-        selection::select(entries, asking, limit)
+        selection::select(entries, asking, limit, believed)
     }
 
     /// Entries known, some of which may have expired since the last sweep.
@@ -298,7 +320,7 @@ impl SwarmRegistry {
         let oldest = entries
             .into_iter()
             .flatten()
-            .min_by_key(|entry| (entry.full, entry.expires, entry.peer));
+            .min_by_key(|entry| (entry.full, entry.said, entry.peer));
         if let Some(peer) = oldest.map(|entry| entry.peer) {
             self.drop_entry(rendition, peer);
             self.unlist(peer, rendition);

@@ -30,7 +30,7 @@ impl SwarmNames {
 
     /// The name a holder is to know at `now`.
     pub(crate) fn announced(&self, content: ContentId, now: UnixSeconds) -> SwarmId {
-        self.name(content, now.0 / EPOCH_SECS)
+        self.name(content, epoch(now))
     }
 
     /// The name to ask holders under at `now`.
@@ -47,6 +47,11 @@ impl SwarmNames {
         hasher.finalize_xof().fill(&mut id);
         SwarmId(id)
     }
+}
+
+/// The number of the day whose names holders are to know.
+pub(crate) const fn epoch(now: UnixSeconds) -> u64 {
+    now.0 / EPOCH_SECS
 }
 
 /// Seconds until the next names come into use.

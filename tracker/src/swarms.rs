@@ -56,6 +56,10 @@ enum Command {
         name: NodeName,
         entries: Vec<(ContentId, Option<Held>)>,
     },
+    Renew {
+        name: NodeName,
+        reply: oneshot::Sender<bool>,
+    },
     Lookup {
         asker: NodeName,
         content: ContentId,
@@ -124,6 +128,13 @@ impl Swarms {
     /// What a node holds, or does not hold any more.
     pub(crate) async fn announce(&self, name: NodeName, entries: Vec<(ContentId, Option<Held>)>) {
         self.say(Command::Announce { name, entries }).await;
+    }
+
+    /// What a node announced still holds. False if it should announce everything again.
+    pub(crate) async fn renew(&self, name: NodeName) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.say(Command::Renew { name, reply }).await;
+        answer.await.unwrap_or_default()
     }
 
     /// Holders for `asker`, best first, without itself.
@@ -253,6 +264,11 @@ impl Driver {
                 }
             }
             Command::Announce { name, entries } => self.announce(now, name, entries),
+            Command::Renew { name, reply } => {
+                let key = self.keys.get(&name).copied();
+                // Who asks may have gone meanwhile.
+                let _ = reply.send(key.is_some_and(|key| self.registry.renew(now, key)));
+            }
             Command::Lookup {
                 asker,
                 content,

@@ -8,7 +8,7 @@ use antiphon_protocol::ticket::RegionClass;
 use antiphon_protocol::tracker::{
     AnnounceEntry, Attached, Holder, OpenedTrack, Passes, TrackerReply, TrackerRequest,
 };
-use antiphon_protocol::{ErrorCode, SwarmId, TrackId};
+use antiphon_protocol::{ErrorCode, Millis, SwarmId, TrackId};
 use antiphon_swarm::node::input::{Command, RenditionSpec, StoreEvent, TrackerEvent};
 use antiphon_swarm::{Input, PlayId, RenditionKey};
 
@@ -42,7 +42,7 @@ pub(super) enum Done {
     },
     Announced {
         renditions: Vec<RenditionKey>,
-        result: Result<(Vec<Option<SwarmId>>, Duration), RequestError>,
+        result: Result<Announced, RequestError>,
     },
     Passes(Result<Box<Passes>, RequestError>),
     Seen(Vec<antiphon_protocol::catalog::TrackSummary>),
@@ -50,6 +50,16 @@ pub(super) enum Done {
     /// A fetch that could not be handed to a transport.
     Untried(antiphon_swarm::FetchId),
     Starved(PlayId),
+}
+
+/// What the tracker answered to an announce.
+#[derive(Debug)]
+pub(super) struct Announced {
+    /// Names of the announced, in order.
+    swarms: Vec<Option<SwarmId>>,
+    again_after: Duration,
+    /// Whether everything is to be announced again.
+    everything: bool,
 }
 
 /// Before passes are asked for again after a failure.
@@ -174,10 +184,19 @@ impl Driver {
                 TrackerReply::Announced {
                     swarms,
                     again_after,
-                } => {
-                    let again_after = u64::from(again_after.clamped().0);
-                    Ok((swarms, Duration::from_millis(again_after)))
-                }
+                } => Ok(Announced {
+                    swarms,
+                    again_after: wait(again_after),
+                    everything: false,
+                }),
+                TrackerReply::Renewed {
+                    everything,
+                    again_after,
+                } => Ok(Announced {
+                    swarms: Vec::new(),
+                    again_after: wait(again_after),
+                    everything,
+                }),
                 _ => Err(RequestError::Unexpected),
             });
             Done::Announced { renditions, result }
@@ -213,14 +232,17 @@ impl Driver {
                 Err(error) => self.on_request_failed(&error),
             },
             Done::Announced { renditions, result } => match result {
-                Ok((swarms, again_after)) => {
-                    for (rendition, swarm) in renditions.into_iter().zip(swarms) {
+                Ok(announced) => {
+                    for (rendition, swarm) in renditions.into_iter().zip(announced.swarms) {
                         if let Some(swarm) = swarm {
                             self.directory.name_swarm(rendition, swarm);
                         }
                     }
-                    let again_after = crate::clock::core_duration(again_after);
+                    let again_after = crate::clock::core_duration(announced.again_after);
                     self.feed(Input::Tracker(TrackerEvent::Announced { again_after }));
+                    if announced.everything {
+                        self.feed(Input::Tracker(TrackerEvent::AnnounceAll));
+                    }
                 }
                 Err(error) => self.on_request_failed(&error),
             },
@@ -366,6 +388,11 @@ impl Driver {
             self.feed(Input::Command(Command::Pin { rendition }));
         }
     }
+}
+
+/// A wait the tracker asked for.
+fn wait(asked: Millis) -> Duration {
+    Duration::from_millis(u64::from(asked.clamped().0))
 }
 
 fn license_key(track: TrackId) -> String {

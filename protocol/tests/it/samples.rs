@@ -387,14 +387,15 @@ pub fn summary() -> TrackSummary {
     }
 }
 
+fn holders() -> Vec<Holder> {
+    vec![Holder {
+        contact: contact(),
+        full: true,
+    }]
+}
+
 pub fn tracker_replies() -> Vec<(&'static str, TrackerReply)> {
     let swarm = SwarmId([12; 16]);
-    let holders = || {
-        vec![Holder {
-            contact: contact(),
-            full: true,
-        }]
-    };
     let opened = OpenedTrack {
         manifest: signed_manifest(),
         license: license(),
@@ -433,6 +434,14 @@ pub fn tracker_replies() -> Vec<(&'static str, TrackerReply)> {
             "tracker-reply-opened",
             TrackerReply::Opened(Box::new(opened)),
         ),
+    ]
+    .into_iter()
+    .chain(swarm_replies(swarm))
+    .collect()
+}
+
+fn swarm_replies(swarm: SwarmId) -> Vec<(&'static str, TrackerReply)> {
+    vec![
         (
             "tracker-reply-announced",
             TrackerReply::Announced {
@@ -452,5 +461,12 @@ pub fn tracker_replies() -> Vec<(&'static str, TrackerReply)> {
             TrackerReply::Passes(Box::new(passes())),
         ),
         ("tracker-reply-left", TrackerReply::Left),
+        (
+            "tracker-reply-renewed",
+            TrackerReply::Renewed {
+                everything: true,
+                again_after: Millis(1_200_000),
+            },
+        ),
     ]
 }

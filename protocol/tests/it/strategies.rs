@@ -313,6 +313,10 @@ pub fn tracker_reply() -> impl Strategy<Value = TrackerReply> {
         (swarm(), holders()).prop_map(|(swarm, holders)| TrackerReply::Holders { swarm, holders }),
         passes().prop_map(|passes| TrackerReply::Passes(Box::new(passes))),
         Just(TrackerReply::Left),
+        (any::<bool>(), millis()).prop_map(|(everything, again_after)| TrackerReply::Renewed {
+            everything,
+            again_after,
+        }),
     ]
 }
 

@@ -96,6 +96,7 @@ impl World {
         let Some(registry) = self.registries.get_mut(overlay) else {
             return;
         };
+        let known = !entries.is_empty() || registry.renew(now, PeerKey(node));
         for (rendition, extent) in entries {
             let held = match extent {
                 Extent::Full => Some(Held::Full),
@@ -106,11 +107,11 @@ impl World {
         }
         let again_after = registry.announce_interval();
         let delay = self.rtt_tracker(node) / 2;
-        self.feed_after(
-            delay,
-            node,
-            Input::Tracker(TrackerEvent::Announced { again_after }),
-        );
+        let told = Input::Tracker(TrackerEvent::Announced { again_after });
+        self.feed_after(delay, node, told);
+        if !known {
+            self.feed_after(delay, node, Input::Tracker(TrackerEvent::AnnounceAll));
+        }
     }
 
     /// Whose registry knows a node: each site's own, or the first for all.

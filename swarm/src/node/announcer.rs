@@ -15,6 +15,8 @@ pub(crate) enum Due {
     Everything,
     /// These.
     Changes(Vec<RenditionKey>),
+    /// That what was told still holds.
+    Nothing,
 }
 
 /// What is waiting to be told.
@@ -25,6 +27,8 @@ pub(crate) struct Announcer {
     changes_at: Option<Instant>,
     /// When everything is told again.
     everything_at: Option<Instant>,
+    /// When the tracker is told that nothing changed.
+    renew_at: Option<Instant>,
     reachable: bool,
 }
 
@@ -52,12 +56,9 @@ impl Announcer {
         self.reachable = false;
     }
 
-    /// The tracker wants to hear it again after a while.
+    /// The tracker wants to hear after a while that it still holds.
     pub(crate) fn again(&mut self, at: Instant) {
-        let told = self.everything_at.is_none_or(|planned| planned > at);
-        if told {
-            self.everything_at = Some(at);
-        }
+        self.renew_at = Some(at);
     }
 
     /// What is due now, if anything.
@@ -75,12 +76,17 @@ impl Announcer {
             self.changes_at = None;
             return Some(Due::Changes(core::mem::take(&mut self.changes)));
         }
+        if self.renew_at.is_some_and(|at| at <= now) {
+            self.renew_at = None;
+            return Some(Due::Nothing);
+        }
         None
     }
 
     /// When something is due next.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let next = self.changes_at.into_iter().chain(self.everything_at).min();
+        let told = self.changes_at.into_iter().chain(self.everything_at);
+        let next = told.chain(self.renew_at).min();
         next.filter(|_| self.reachable)
     }
 
@@ -117,6 +123,23 @@ mod tests {
             Some(Due::Changes(vec![RenditionKey(1), RenditionKey(2)]))
         );
         assert_eq!(announcer.next(), None);
+    }
+
+    #[test]
+    fn a_renewal_tells_nothing_and_a_tracker_that_was_gone_hears_everything() {
+        let mut announcer = Announcer::default();
+        let (t0, later) = (Instant::START, Instant::START + Duration::from_secs(1_200));
+        announcer.reachable(t0);
+        assert_eq!(announcer.due(t0), Some(Due::Everything));
+        announcer.again(later);
+        assert_eq!(announcer.due(t0), None);
+        assert_eq!(announcer.next(), Some(later));
+        assert_eq!(announcer.due(later), Some(Due::Nothing));
+        announcer.again(later);
+        announcer.unreachable();
+        assert_eq!(announcer.due(later), None);
+        announcer.reachable(later);
+        assert_eq!(announcer.due(later), Some(Due::Everything));
     }
 
     #[test]

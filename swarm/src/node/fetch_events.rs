@@ -185,7 +185,23 @@ impl NodeCore {
             .map(|other| other.id)
             .collect();
         for id in lost {
+            self.note_overtaken(winner, id);
             self.cancel(id);
+        }
+    }
+
+    /// A way to the origin that was silent while the other one delivered may lead nowhere, as where
+    /// UDP is blocked.
+    fn note_overtaken(&mut self, winner: Request, loser: FetchId) {
+        let Some(loser) = self.requests.by_id(loser) else {
+            return;
+        };
+        let silent = loser.late && loser.first.is_none() && loser.progress == loser.sent;
+        if let (Source::Origin(_), Source::Origin(route)) = (winner.source, loser.source)
+            && silent
+            && winner.source != loser.source
+        {
+            self.origin.overtaken(self.now, route);
         }
     }
 

@@ -289,9 +289,11 @@ pub enum TrackerEvent {
     Rtt(Duration),
     /// Answer to [`crate::Output::Announce`].
     Announced {
-        /// When to say it again.
+        /// When to say that it still holds.
         again_after: Duration,
     },
+    /// The tracker forgot what was announced, or names it anew: it wants to hear everything.
+    AnnounceAll,
 }
 
 /// What the store noticed by itself.

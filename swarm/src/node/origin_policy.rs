@@ -13,9 +13,20 @@ const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// Longest time: how late a healed origin is noticed. Guess.
 const BACKOFF_MAX: Duration = Duration::from_secs(15);
 
+/// First time a route is left alone that the other one has overtaken; doubles. A network that drops
+/// UDP costs a late start at most that often. Guess.
+const AVOIDED_MIN: Duration = Duration::from_secs(60);
+
+/// Longest such time: how late a better network is noticed. Guess.
+const AVOIDED_MAX: Duration = Duration::from_secs(3_600);
+
 #[derive(Clone, Copy, Debug)]
 struct Breaker {
     fails: u8,
+    /// Times the other route delivered while this one was silent.
+    overtaken: u8,
+    /// Until here the other route is preferred.
+    avoided_until: Instant,
     closed_until: Instant,
     /// Until here the origin itself asked to be left alone.
     asked_until: Instant,
@@ -26,6 +37,16 @@ struct Breaker {
 }
 
 impl Breaker {
+    const FRESH: Self = Self {
+        fails: 0,
+        overtaken: 0,
+        avoided_until: Instant::START,
+        closed_until: Instant::START,
+        asked_until: Instant::START,
+        retried: false,
+        probing: false,
+    };
+
     const fn is_down(&self) -> bool {
         self.fails > 0 && !self.retried
     }
@@ -41,16 +62,9 @@ pub(crate) struct OriginPolicy {
 
 impl Default for OriginPolicy {
     fn default() -> Self {
-        let fresh = Breaker {
-            fails: 0,
-            closed_until: Instant::START,
-            asked_until: Instant::START,
-            retried: false,
-            probing: false,
-        };
         Self {
-            quic: fresh,
-            http: fresh,
+            quic: Breaker::FRESH,
+            http: Breaker::FRESH,
             estimate: Estimate::default(),
         }
     }
@@ -70,7 +84,10 @@ impl OriginPolicy {
             .filter(usable);
         let first = routes.next()?;
         // A route in good standing before one that is only being probed.
-        let healthy = |route: &OriginRoute| self.breaker(*route).fails == 0;
+        let healthy = |route: &OriginRoute| {
+            let breaker = self.breaker(*route);
+            breaker.fails == 0 && breaker.avoided_until <= now
+        };
         if healthy(&first) {
             return Some(first);
         }
@@ -84,18 +101,20 @@ impl OriginPolicy {
 
     /// Verified bytes came.
     pub(crate) fn worked(&mut self, route: OriginRoute) {
-        *self.breaker_mut(route) = Breaker {
-            fails: 0,
-            closed_until: Instant::START,
-            asked_until: Instant::START,
-            retried: false,
-            probing: false,
-        };
+        *self.breaker_mut(route) = Breaker::FRESH;
     }
 
     /// A request was given up without verdict.
     pub(crate) fn ended(&mut self, route: OriginRoute) {
         self.breaker_mut(route).probing = false;
+    }
+
+    /// The other route delivered while this one, asked earlier, gave no byte.
+    pub(crate) fn overtaken(&mut self, now: Instant, route: OriginRoute) {
+        let breaker = self.breaker_mut(route);
+        let wait = AVOIDED_MIN.saturating_mul(1 << breaker.overtaken.min(10));
+        breaker.avoided_until = now + wait.min(AVOIDED_MAX);
+        breaker.overtaken = breaker.overtaken.saturating_add(1);
     }
 
     /// It failed, refused or went silent.
@@ -186,6 +205,29 @@ mod tests {
         policy.failed(t0, OriginRoute::Quic, Duration::ZERO);
         policy.failed(t0, OriginRoute::Http, Duration::ZERO);
         assert!(policy.is_down());
+    }
+
+    #[test]
+    fn a_silent_route_is_avoided_for_ever_longer_until_it_works() {
+        let mut policy = OriginPolicy::default();
+        let t0 = Instant::START;
+        policy.overtaken(t0, OriginRoute::Quic);
+        assert_eq!(policy.route(t0, None), Some(OriginRoute::Http));
+        assert!(!policy.is_down());
+        let later = t0 + AVOIDED_MIN;
+        assert_eq!(policy.route(later, None), Some(OriginRoute::Quic));
+        policy.overtaken(later, OriginRoute::Quic);
+        assert_eq!(
+            policy.route(later + AVOIDED_MIN, None),
+            Some(OriginRoute::Http)
+        );
+        policy.failed(later, OriginRoute::Http, Duration::ZERO);
+        let route = policy.route(later + AVOIDED_MIN, None);
+        assert_eq!(route, Some(OriginRoute::Quic), "better than a failed one");
+        policy.worked(OriginRoute::Quic);
+        policy.overtaken(later, OriginRoute::Quic);
+        let again = policy.route(later + AVOIDED_MIN, None);
+        assert_eq!(again, Some(OriginRoute::Quic), "forgiven");
     }
 
     #[test]

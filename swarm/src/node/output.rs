@@ -80,7 +80,8 @@ pub enum Output {
     },
     /// Tell the tracker what this node can serve.
     Announce {
-        /// Changes since the last, or everything after [`crate::node::input::TrackerEvent::Reachable`].
+        /// Changes since the last, or everything after [`crate::node::input::TrackerEvent::Reachable`];
+        /// none to say that nothing changed.
         entries: Vec<(RenditionKey, Extent)>,
     },
     /// Drop a rendition from the store; [`crate::node::input::StoreEvent::Evicted`] answers.

@@ -51,6 +51,7 @@ impl NodeCore {
                     search.lookup_at = now;
                 }
             }
+            TrackerEvent::AnnounceAll => self.announcer.everything_changed(now),
             TrackerEvent::Announced { again_after } => {
                 // Spread over a tenth, so that nodes do not fall into step.
                 let again = again_after.min(crate::limits::REMOTE_DURATION_MAX);

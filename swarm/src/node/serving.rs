@@ -133,6 +133,10 @@ impl NodeCore {
                 self.announce(all);
             }
             Some(Due::Changes(changes)) => self.announce(changes),
+            Some(Due::Nothing) => {
+                let entries = Vec::new();
+                self.emit(Output::Announce { entries });
+            }
             None => {}
         }
         if let Some(next) = self.announcer.next() {

@@ -84,7 +84,8 @@ impl NodeCore {
         if !self.config.peers {
             return false;
         }
-        self.search_pending(now, rendition)
+        self.holders_pending(now, rendition)
+            || self.search_pending(now, rendition)
             || self.dial_pending(now, rendition)
             || self.availability.of(rendition).iter().any(|claim| {
                 let soon = now + self.config.ladder.second;
@@ -92,6 +93,17 @@ impl NodeCore {
                 claim.covers(chunk)
                     && claim.retry_at <= soon
                     && neighbor.is_some_and(|n| n.uploads && n.retry_at <= soon)
+            })
+    }
+
+    /// Whether the holders that come with the license of a play are on their way.
+    fn holders_pending(&self, now: Instant, rendition: RenditionKey) -> bool {
+        let patience = self.config.search.lookup_patience;
+        self.announcer.is_reachable()
+            && self.playback.is_some_and(|play| {
+                play.rendition == rendition
+                    && !play.holders_told
+                    && now.since(play.began) < patience
             })
     }
 

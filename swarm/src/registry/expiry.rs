@@ -1,12 +1,13 @@
-//! Forgetting what nobody repeated: a sweep that visits a bounded part of the swarms at a time.
+//! Forgetting what peers announced that went silent: a sweep that visits a bounded part of the peers
+//! at a time. The peers themselves stay joined until they leave.
 //!
 //! Lookups never return what expired, swept or not.
 
-use crate::key::{PeerKey, RenditionKey};
+use crate::key::PeerKey;
 use crate::registry::SwarmRegistry;
 use crate::time::{Duration, Instant};
 
-/// Entries looked at in one step: about a millisecond. Guess.
+/// Peers looked at, and entries forgotten, in one step: about a millisecond. Guess.
 const STEP_ENTRIES: usize = 32_768;
 
 /// Pause between steps of one sweep, so that requests come in between. Guess.
@@ -19,8 +20,8 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sweep {
     due: Option<Instant>,
-    /// The next swarm of a sweep under way.
-    cursor: Option<RenditionKey>,
+    /// The next peer of a sweep under way.
+    cursor: Option<PeerKey>,
     /// The earliest expiry that the sweep under way has seen and left.
     earliest: Option<u32>,
 }
@@ -47,27 +48,31 @@ impl SwarmRegistry {
             return;
         }
         let second = to_seconds(now);
-        let from = self.sweep.cursor.take().unwrap_or(RenditionKey(0));
+        let from = self.sweep.cursor.take().unwrap_or(PeerKey(0));
         let mut seen = 0;
-        let mut expired: Vec<(RenditionKey, PeerKey)> = Vec::new();
-        for (rendition, entries) in self.swarms.range(from..) {
+        let mut forgotten = Vec::new();
+        for (peer, known) in self.peers.range_mut(from..) {
             if seen >= STEP_ENTRIES {
-                self.sweep.cursor = Some(*rendition);
+                self.sweep.cursor = Some(*peer);
                 break;
             }
-            seen += entries.len();
-            for entry in entries {
-                if entry.expires <= second {
-                    expired.push((*rendition, entry.peer));
-                } else {
-                    let earliest = self.sweep.earliest.unwrap_or(u32::MAX);
-                    self.sweep.earliest = Some(earliest.min(entry.expires));
-                }
+            seen += 1;
+            if known.renditions.is_empty() {
+                continue;
+            }
+            if known.until <= second {
+                seen += known.renditions.len();
+                known.forgotten = true;
+                forgotten.push((*peer, core::mem::take(&mut known.renditions)));
+            } else {
+                let earliest = self.sweep.earliest.unwrap_or(u32::MAX);
+                self.sweep.earliest = Some(earliest.min(known.until));
             }
         }
-        for (rendition, peer) in expired {
-            self.drop_entry(rendition, peer);
-            self.unlist(peer, rendition);
+        for (peer, renditions) in forgotten {
+            for rendition in renditions {
+                self.drop_entry(rendition, peer);
+            }
         }
         self.sweep.due = if self.sweep.cursor.is_some() {
             Some(now + STEP_PAUSE)

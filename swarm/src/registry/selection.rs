@@ -12,7 +12,6 @@ const CANDIDATES_PER_PLACE: usize = 4;
 pub(super) struct Asking {
     pub(super) asker: PeerKey,
     pub(super) region: u8,
-    pub(super) now: u32,
     pub(super) lookup: u32,
     pub(super) salt: u64,
 }
@@ -31,14 +30,18 @@ impl Asking {
     }
 }
 
-/// At most `limit` of `entries`, best first; those are marked as handed out.
-pub(super) fn select(entries: &mut [Entry], asking: Asking, limit: usize) -> Vec<Pick> {
+/// At most `limit` of `entries` whose peers are `believed`, best first; those are marked as handed
+/// out.
+pub(super) fn select(
+    entries: &mut [Entry],
+    asking: Asking,
+    limit: usize,
+    believed: impl Fn(PeerKey) -> bool,
+) -> Vec<Pick> {
     let mut ranked: Vec<((bool, bool, u32, u64), usize)> = entries
         .iter()
         .enumerate()
-        .filter(|(_, entry)| {
-            entry.uploads && entry.peer != asking.asker && entry.expires > asking.now
-        })
+        .filter(|(_, entry)| entry.uploads && entry.peer != asking.asker)
         .map(|(at, entry)| (asking.rank(entry), at))
         .collect();
     let kept = limit.saturating_mul(CANDIDATES_PER_PLACE);
@@ -46,6 +49,8 @@ pub(super) fn select(entries: &mut [Entry], asking: Asking, limit: usize) -> Vec
         ranked.select_nth_unstable(kept - 1);
         ranked.truncate(kept);
     }
+    // Asked of few, because each costs a search. Who is not believed is soon swept away.
+    ranked.retain(|(_, at)| believed(entries[*at].peer));
     ranked.sort_unstable();
     let mut chosen: Vec<usize> = Vec::new();
     let mut passed_over: Vec<usize> = Vec::new();

@@ -114,6 +114,32 @@ fn what_nobody_repeats_is_forgotten() {
     let due = registry.poll_timeout().expect("the other expires too");
     registry.handle_timeout(due);
     assert!(registry.is_empty() && registry.poll_timeout().is_none());
+    assert!(!registry.renew(due, PeerKey(0)), "it should say everything");
+    registry.announce(due, PeerKey(0), R, Some(Held::Full));
+    assert!(registry.renew(due, PeerKey(0)));
+    assert_eq!(registry.lookup(due, PeerKey(9), R, 10).len(), 1);
+}
+
+#[test]
+fn one_word_renews_everything_a_peer_announced() {
+    let mut registry = registry(1);
+    for rendition in 0..50 {
+        registry.announce(T0, PeerKey(0), RenditionKey(rendition), Some(Held::Full));
+    }
+    let mut now = T0;
+    for _ in 0..6 {
+        now += RegistryConfig::default().announce_interval;
+        assert!(registry.renew(now, PeerKey(0)));
+        if registry.poll_timeout().is_some_and(|due| due <= now) {
+            registry.handle_timeout(now);
+        }
+    }
+    assert_eq!(registry.len(), 50);
+    assert_eq!(
+        registry.lookup(now, PeerKey(9), RenditionKey(49), 10).len(),
+        1
+    );
+    assert!(!registry.renew(now, PeerKey(7)), "who has not joined");
 }
 
 #[test]

@@ -169,6 +169,7 @@ fn tracker() -> impl Strategy<Value = TrackerEvent> {
         1 => Just(TrackerEvent::Unreachable),
         1 => Just(TrackerEvent::Reachable),
         1 => duration().prop_map(|again_after| TrackerEvent::Announced { again_after }),
+        1 => Just(TrackerEvent::AnnounceAll),
     ]
 }
 

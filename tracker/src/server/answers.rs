@@ -274,6 +274,15 @@ async fn announce(
 ) -> TrackerReply {
     let context = &connection.context;
     let now = clock::now();
+    let interval = context.swarms.announce_interval();
+    let again_after = swarms::announce_again(interval, secs_to_next_epoch(now), rand::random());
+    if entries.is_empty() {
+        let believed = context.swarms.renew(name).await;
+        return TrackerReply::Renewed {
+            everything: connection.has_new_names(now) || !believed,
+            again_after,
+        };
+    }
     let ours = context.catalog.known(entries.iter().map(|e| e.content));
     let mut said = Vec::with_capacity(entries.len());
     let mut names = Vec::with_capacity(entries.len());
@@ -284,10 +293,9 @@ async fn announce(
         names.push(ours.then(|| context.names.announced(entry.content, now)));
     }
     context.swarms.announce(name, said).await;
-    let interval = context.swarms.announce_interval();
     TrackerReply::Announced {
         swarms: names,
-        again_after: swarms::announce_again(interval, secs_to_next_epoch(now), rand::random()),
+        again_after,
     }
 }
 

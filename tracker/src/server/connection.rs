@@ -1,6 +1,7 @@
 //! One node's connection: frames in, frames out, each with a deadline, until it ends.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use antiphon_protocol::codec::{self, DecodeError, LENGTH_BYTES};
 use antiphon_protocol::identity::CHANNEL_LABEL;
 use antiphon_protocol::rate::Rate;
 use antiphon_protocol::tracker::{AccessToken, TrackerReply, TrackerRequest};
-use antiphon_protocol::{ErrorCode, Millis};
+use antiphon_protocol::{ErrorCode, Millis, UnixSeconds};
 use quinn::{ReadExactError, RecvStream, SendStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -16,8 +17,10 @@ use tokio::time::timeout;
 use super::answers::{self, Refusal};
 use super::close_code;
 use crate::accounts::Session;
+use crate::clock;
 use crate::context::Context;
 use crate::metrics;
+use crate::names::epoch;
 use crate::rate::Limiter;
 use crate::swarms::{AttachId, NodeName};
 
@@ -45,6 +48,8 @@ pub(super) struct Connection {
     pub attach: AttachId,
     limiter: Limiter,
     attached: RwLock<Option<Arc<Attachment>>>,
+    /// The epoch whose swarm names this node was last asked to fetch by announcing everything.
+    named_epoch: AtomicU64,
 }
 
 /// A successful attach.
@@ -68,6 +73,7 @@ pub(super) async fn run(context: Arc<Context>, quic: quinn::Connection) {
         quic,
         limiter: Limiter::new(rate),
         attached: RwLock::new(None),
+        named_epoch: AtomicU64::new(epoch(clock::now())),
         context,
     });
     let mut requests = JoinSet::new();
@@ -107,6 +113,12 @@ async fn serve(connection: &Arc<Connection>, requests: &mut JoinSet<()>) -> Erro
 }
 
 impl Connection {
+    /// Whether the swarms have new names since this was last asked, or since the node came.
+    pub(super) fn has_new_names(&self, now: UnixSeconds) -> bool {
+        let epoch = epoch(now);
+        self.named_epoch.swap(epoch, Ordering::Relaxed) != epoch
+    }
+
     /// Where the node is, as we see it.
     pub(super) fn observed(&self) -> SocketAddr {
         let seen = self.quic.remote_address();

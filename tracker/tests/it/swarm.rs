@@ -130,3 +130,26 @@ async fn content_that_is_not_ours_is_not_looked_up() -> Result<()> {
     assert_eq!(client.refusal(&request).await?, ErrorCode::NOT_FOUND);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_news_renews_what_it_announced_with_an_empty_list() -> Result<()> {
+    let world = World::new()?;
+    let (manifest, _) = world.publish_track(1, "Song")?;
+    let content = manifest.renditions[1].content;
+    let tracker = world.start().await?;
+    let (ada, ..) = node(&tracker, "Ada").await?;
+    let (bob, ..) = node(&tracker, "Bob").await?;
+    announce(&ada, content, Extent::Full).await?;
+    let entries = Vec::new();
+    let reply = ada.ask(&TrackerRequest::Announce { entries }).await?;
+    let TrackerReply::Renewed {
+        everything,
+        again_after,
+    } = reply
+    else {
+        bail!("not renewed: {reply:?}");
+    };
+    assert!(!everything && again_after.0 > 0);
+    assert_eq!(holders(&bob, content).await?.len(), 1);
+    Ok(())
+}

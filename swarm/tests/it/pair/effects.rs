@@ -164,6 +164,7 @@ impl World {
 
     pub(super) fn announced(&mut self, node: usize, entries: Vec<(RenditionKey, Extent)>) {
         let event = if self.tracker_up {
+            self.registry.renew(self.now, PeerKey(node as u32));
             for (rendition, extent) in entries {
                 let held = match extent {
                     Extent::Full => Some(Held::Full),
