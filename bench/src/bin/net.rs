@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use antiphon_bench::delay::DelayProxy;
-use antiphon_bench::engine::{origin, peers};
+use antiphon_bench::engine::{libp2p_stream, origin, peers};
 use antiphon_bench::memory_sink::{CountingSink, NothingHeld};
 use antiphon_bench::payload;
 use antiphon_bench::process::{self, Second};
@@ -24,6 +24,8 @@ const ONE_WAY: Duration = Duration::from_millis(20);
 const SAMPLES: usize = 21;
 /// A track of four minutes at the standard rung.
 const TRACK_BYTES: usize = 5 << 20;
+/// Whole tracks fetched; each takes a second.
+const WHOLE_SAMPLES: usize = 7;
 /// The head: 64 KiB are three seconds of it.
 const HEAD_CHUNKS: u32 = 4;
 /// A connection that says nothing for so long is gone; the next one resumes its session.
@@ -67,6 +69,17 @@ fn main() -> anyhow::Result<()> {
             let served: peers::Served = serde_json::from_str(address)?;
             process::report(&runtime.block_on(fetch_from_peer(&served))?)
         }
+        ["serve", "raw"] => runtime.block_on(serve_raw()),
+        ["whole", "peer", address] => {
+            let address = serde_json::from_str(address)?;
+            let (seconds, _) = runtime.block_on(peers::fetch(address, None, at_once))?;
+            process::report(&seconds)
+        }
+        ["whole", "raw", address] => {
+            let address = serde_json::from_str(address)?;
+            let (seconds, _) = runtime.block_on(libp2p_stream::fetch(address, at_once))?;
+            process::report(&seconds)
+        }
         _ => bail!("usage: net"),
     }
 }
@@ -90,6 +103,16 @@ async fn serve_peer() -> anyhow::Result<()> {
     process::report(&address)?;
     process::wait_for_end().await;
     drop(server);
+    Ok(())
+}
+
+async fn serve_raw() -> anyhow::Result<()> {
+    process::report(&libp2p_stream::serve(payload::random(TRACK_BYTES)).await?)?;
+    process::wait_for_end().await;
+    Ok(())
+}
+
+async fn at_once() -> anyhow::Result<()> {
     Ok(())
 }
 
@@ -120,7 +143,8 @@ fn measure() -> anyhow::Result<()> {
     let (_, address) = served.nodes.first_mut().context("no node serves")?;
     let proxy = DelayProxy::start(*address, ONE_WAY)?;
     *address = proxy.address();
-    let samples: Vec<AtPeer> = in_fresh_processes("peer", &serde_json::to_value(&served)?)?;
+    let address = serde_json::to_value(&served)?;
+    let samples: Vec<AtPeer> = in_fresh_processes("peer", &address)?;
     add(
         &mut report,
         "dialed peer",
@@ -133,7 +157,35 @@ fn measure() -> anyhow::Result<()> {
         None,
         samples.iter().map(|s| s.not_dialed),
     )?;
+    let ours = whole_track("peer", &address)?;
+    report.note("connected peer: 5 MiB verified, median", ours, "ms");
+    let raw = raw_track()?;
+    report.note("raw libp2p stream: 5 MiB, median", raw, "ms");
     report.finish()
+}
+
+/// The same bytes over a stream of libp2p's own transport on the same path.
+fn raw_track() -> anyhow::Result<f64> {
+    let server = Second::of_this_program(&["serve", "raw"])?;
+    let mut address: Value = server.hear(PATIENCE)?;
+    let port = address["address"]
+        .as_str()
+        .and_then(|at| at.split('/').nth(4));
+    let port: u16 = port.context("no port")?.parse()?;
+    let proxy = DelayProxy::start((Ipv4Addr::LOCALHOST, port).into(), ONE_WAY)?;
+    let port = proxy.address().port();
+    address["address"] = format!("/ip4/127.0.0.1/udp/{port}/quic-v1").into();
+    whole_track("raw", &address)
+}
+
+/// Milliseconds for all of a track on a connection that is there.
+fn whole_track(from: &str, address: &Value) -> anyhow::Result<f64> {
+    let address = serde_json::to_string(address)?;
+    let sample = |_| Second::of_this_program(&["whole", from, &address])?.hear::<f64>(PATIENCE);
+    let seconds: Vec<f64> = (0..WHOLE_SAMPLES)
+        .map(sample)
+        .collect::<anyhow::Result<_>>()?;
+    Ok(median(&seconds).context("no samples")? * 1e3)
 }
 
 fn in_fresh_processes<T: serde::de::DeserializeOwned>(

@@ -92,9 +92,12 @@ fn measure(mib: usize, rounds: usize, engines: &[Engine]) -> anyhow::Result<()> 
         .iter()
         .map(|engine| (*engine, Samples::default()))
         .collect();
-    for round in 1..=rounds {
-        for (engine, samples) in &mut samples {
-            eprintln!("round {round} of {rounds}: {}", engine.title());
+    for round in 0..rounds {
+        for turn in 0..engines.len() {
+            // Another one begins each round, so that a machine that drifts is fair to all.
+            let place = (round + turn) % engines.len();
+            let (engine, samples) = samples.get_mut(place).context("no such engine")?;
+            eprintln!("round {} of {rounds}: {}", round + 1, engine.title());
             run(*engine, mib, samples).with_context(|| engine.title().to_owned())?;
         }
     }
