@@ -5,7 +5,7 @@ use antiphon_swarm::NodeConfig;
 use antiphon_swarm::registry::RegistryConfig;
 
 /// The names [`variant`] knows.
-pub const NAMES: &[&str] = &["antiphon", "origin-only", "spotify-2010"];
+pub const NAMES: &[&str] = &["antiphon", "bittorrent-like", "origin-only", "spotify-2010"];
 
 /// One whole system.
 #[derive(Clone, Debug)]
@@ -66,6 +66,7 @@ pub fn variant(name: &str) -> Option<Variant> {
     };
     match name {
         "antiphon" => Some(shipped(NodeConfig::antiphon())),
+        "bittorrent-like" => Some(shipped(NodeConfig::bittorrent_like())),
         "origin-only" => Some(shipped(NodeConfig::origin_only())),
         "spotify-2010" => Some(Variant {
             node: NodeConfig::spotify_2010(),

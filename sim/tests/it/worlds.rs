@@ -69,3 +69,12 @@ fn bytes_uploaded_are_bytes_that_left_for_peers() {
         "{uploaded} left, {got} arrived"
     );
 }
+
+#[test]
+fn every_variant_plays_a_small_world_without_stalls() {
+    for variant in antiphon_sim::variant::NAMES {
+        let run = &outcome(small(variant), 1, 1)[0];
+        assert!(run.tally.plays > 100, "{variant}: {}", run.tally.plays);
+        assert_eq!(run.tally.stalled_plays, 0, "{variant}");
+    }
+}

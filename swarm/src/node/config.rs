@@ -19,6 +19,8 @@ pub struct NodeConfig {
     pub ladder: LadderConfig,
     /// How far ahead of the playhead is fetched.
     pub ahead: AheadConfig,
+    /// In which order missing chunks are asked for.
+    pub picker: PickerConfig,
     /// Searching and connecting.
     pub search: SearchConfig,
     /// Telling others.
@@ -57,6 +59,14 @@ pub struct StartConfig {
     pub hedge_max: Duration,
     /// While holders are being dialed, the origin is asked only for what is needed within this.
     pub dial_patience: Duration,
+}
+
+/// Tunables of the order in which missing chunks are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PickerConfig {
+    /// What is needed within this is asked for in order; of what lies behind it, the units that
+    /// the fewest peers have come first. The longest time there is: always in order.
+    pub in_order: Duration,
 }
 
 /// Tunables of the deadline ladder: bounds between its rungs.
@@ -149,6 +159,10 @@ impl NodeConfig {
             start: StartConfig::antiphon(),
             ladder: LadderConfig::antiphon(),
             ahead: AheadConfig::antiphon(),
+            // Music is heard in order, and a holder mostly has all of it.
+            picker: PickerConfig {
+                in_order: Duration::MAX,
+            },
             search: SearchConfig::antiphon(),
             news: NewsConfig::antiphon(),
             budget: Budget {
@@ -171,6 +185,24 @@ impl NodeConfig {
         config.start.peer_head_wait = Duration::ZERO;
         config.start.near_peer_head_wait = Duration::ZERO;
         config.budget.uploads = false;
+        config
+    }
+
+    /// What a BitTorrent client does that plays while it fetches: a window in order, behind it the
+    /// rarest unit first, the whole track as soon as peers can, many peers, nothing from the origin
+    /// that a peer will bring.
+    #[must_use]
+    pub const fn bittorrent_like() -> Self {
+        let mut config = Self::antiphon();
+        // The sliding window such clients play from holds some seconds. Guess.
+        config.picker.in_order = Duration::from_secs(10);
+        config.ahead.peers_min = Duration::from_secs(3_600);
+        config.ahead.whole_after = Duration::ZERO;
+        // A web seed is asked for what no peer has; peers get their dials' time first.
+        config.start.peer_head_wait = config.start.dial_patience;
+        config.start.near_peer_head_wait = config.start.dial_patience;
+        // Clients of BitTorrent keep dozens of connections a torrent; 20 is half of a common default.
+        config.search.holders_wanted = 20;
         config
     }
 

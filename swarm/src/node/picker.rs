@@ -76,6 +76,25 @@ impl Need {
     }
 }
 
+/// The stretches between `first` and `end`, a unit each, those with the fewest holders first, of
+/// equals the nearest.
+pub(crate) fn rarest_first(
+    first: u32,
+    end: u32,
+    holders: impl Fn(u32) -> usize,
+) -> Vec<(u32, u32)> {
+    let unit = antiphon_protocol::peer::EXTENT_UNIT_CHUNKS;
+    let mut stretches = Vec::new();
+    let mut at = first;
+    while at < end {
+        let until = (at / unit + 1).saturating_mul(unit).min(end);
+        stretches.push((at, until));
+        at = until;
+    }
+    stretches.sort_by_key(|(at, _)| (holders(*at), *at));
+    stretches
+}
+
 /// How many chunks to ask of a source at once: what it sends in the span time, less near the
 /// playhead, where waiting for a long span costs more than asking twice.
 pub(crate) fn span_chunks(estimate: Estimate, need: Duration, ladder: &LadderConfig) -> u32 {
@@ -143,6 +162,14 @@ mod tests {
         let asked = |first, end| if first < 4 { Err(4) } else { Ok(end) };
         assert_eq!(need.next(&held, asked), Some((4, 10)));
         assert_eq!(need.next(&held, asked), None);
+    }
+
+    #[test]
+    fn the_unit_with_the_fewest_holders_comes_first() {
+        let holders = |chunk: u32| if (32..48).contains(&chunk) { 1 } else { 3 };
+        let stretches = rarest_first(10, 50, holders);
+        assert_eq!(stretches, [(32, 48), (10, 16), (16, 32), (48, 50)]);
+        assert!(rarest_first(50, 50, holders).is_empty());
     }
 
     #[test]

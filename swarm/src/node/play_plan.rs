@@ -9,7 +9,7 @@ use crate::key::RenditionKey;
 use crate::node::NodeCore;
 use crate::node::hedging::Rung;
 use crate::node::output::{Event, Output, Source};
-use crate::node::picker::{Need, origin_chunks, span, span_chunks};
+use crate::node::picker::{Need, origin_chunks, rarest_first, span, span_chunks};
 use crate::node::playback::Playback;
 use crate::node::requests::Request;
 use crate::node::sources::{Candidate, Order};
@@ -100,24 +100,60 @@ impl NodeCore {
         let chunk_count = partial.held.chunk_count();
         let position = play.chunk(now);
         let window = position.0.saturating_add(self.window(now, &play));
-        let mut need = Need::new(position, window.min(chunk_count));
+        let mut runs = RUNS_MAX;
+        for (first, end) in self.stretches(&play, position.0, window.min(chunk_count)) {
+            let need = Need::new(ChunkIndex(first), end);
+            if !self.ask_stretch(now, &play, need, &mut runs) {
+                return;
+            }
+        }
+    }
+
+    /// The chunks to look at, in the order in which they are to be asked for.
+    fn stretches(&self, play: &Playback, position: u32, end: u32) -> Vec<(u32, u32)> {
+        let in_order = play.chunks_in(self.config.picker.in_order);
+        let near = position.saturating_add(in_order).min(end);
+        if near == end {
+            return vec![(position, end)];
+        }
+        let claims = self.availability.of(play.rendition);
+        let holders = |chunk: u32| {
+            let covers = claims
+                .iter()
+                .filter(|claim| claim.covers(ChunkIndex(chunk)));
+            covers.count()
+        };
+        let mut behind = rarest_first(near, end, holders);
+        behind.insert(0, (position, near));
+        behind
+    }
+
+    /// Asks for what is missing of one stretch. False if nothing more is to be asked for now.
+    fn ask_stretch(
+        &mut self,
+        now: Instant,
+        play: &Playback,
+        mut need: Need,
+        runs: &mut usize,
+    ) -> bool {
         // The origin carries a play in order: nothing of it beyond a chunk that waits for peers.
         let mut in_order = true;
-        for _ in 0..RUNS_MAX {
+        while *runs > 0 {
+            *runs -= 1;
             let Some(partial) = self.holdings.partial(play.rendition) else {
-                return;
+                return false;
             };
             let unasked = |first, end| self.requests.unasked_until(play.rendition, first, end);
             let Some((first, end)) = need.next(&partial.held, unasked) else {
-                return;
+                return true;
             };
-            match self.ask_for_run(now, &play, first, end, in_order) {
+            match self.ask_for_run(now, play, first, end, in_order) {
                 Asked::Until(until) if until < end => need.resume_at(until),
                 Asked::Until(_) => {}
                 Asked::Nobody => {
                     if self.is_covered(play.rendition, ChunkIndex(first)) {
                         // It is a matter of time, and later chunks would only delay it.
-                        return;
+                        return false;
                     }
                     in_order = false;
                     let unit = antiphon_protocol::peer::EXTENT_UNIT_CHUNKS;
@@ -126,9 +162,10 @@ impl NodeCore {
                         need.resume_at(next_unit);
                     }
                 }
-                Asked::Full => return,
+                Asked::Full => return false,
             }
         }
+        false
     }
 
     /// How many chunks ahead of the playhead peers are asked for.
