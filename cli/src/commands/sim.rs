@@ -30,6 +30,9 @@ use progress::Bar;
 const BENCH_EVENTS: u64 = 10_000_000;
 const BENCH_PENDING: usize = 1_000_000;
 
+/// Random nets the allocators are judged on: acceptance row 6.
+const BENCH_NETS: u64 = 10_000;
+
 /// Runs one of the subcommands.
 pub fn run_command(command: SimCommand, quiet: bool) -> anyhow::Result<()> {
     match command {
@@ -240,10 +243,12 @@ fn bench(json: bool) -> anyhow::Result<()> {
     let hello = measured(&plan, None, true, &[])?;
     let events = hello.events() as f64 / hello.wall_s;
     let debug = cfg!(debug_assertions);
+    let allocators = antiphon_sim::net::accuracy::report(BENCH_NETS);
     if json {
         return output::json(&json!({
             "engine_events_per_s": engine, "engine_pending": BENCH_PENDING, "hello_s": hello.wall_s,
             "hello_events_per_s": events, "max_rss_bytes": hello.max_rss_bytes, "unoptimized": debug,
+            "allocators": allocators,
         }));
     }
     if debug {
@@ -258,5 +263,14 @@ fn bench(json: bool) -> anyhow::Result<()> {
         events / 1e6,
         hello.wall_s
     ))?;
+    for name in ["maxmin", "maxmin-local", "share"] {
+        let of = |figure: &str| allocators[name][figure].as_f64().unwrap_or_default();
+        output::result(&format!(
+            "{name:12} on {BENCH_NETS} nets     error {:.3} % median, {:.3} % 99th; {} links over capacity",
+            of("error_median") * 100.0,
+            of("error_p99") * 100.0,
+            of("overloaded"),
+        ))?;
+    }
     Ok(())
 }
