@@ -6,6 +6,7 @@
 mod behavior;
 mod builtin;
 mod check;
+mod numbers;
 mod read;
 mod release;
 mod shared;

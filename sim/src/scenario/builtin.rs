@@ -50,6 +50,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
         "scale-hour",
         include_str!("../../scenarios/scale-hour.toml"),
     ),
+    ("churn", include_str!("../../scenarios/churn.toml")),
 ];
 
 /// The built-in scenario of this name.

@@ -35,7 +35,7 @@ pub struct Impossible {
     pub limit: String,
 }
 
-fn within<T: PartialOrd + core::fmt::Display>(
+pub(super) fn within<T: PartialOrd + core::fmt::Display>(
     what: &str,
     value: T,
     min: T,
@@ -102,6 +102,7 @@ impl Scenario {
         self.check_behavior()?;
         self.check_releases()?;
         self.check_shared()?;
+        self.check_numbers()?;
         for access in &self.access {
             within(
                 &format!("down of access {}", access.name),
