@@ -1,5 +1,5 @@
 # Everything here works on a fresh Debian machine with Rust: each target first installs what it lacks.
-.PHONY: help deps deps-check demo test check ci bench bench-transfer bench-tracker bench-net bench-player notebook build clean
+.PHONY: help deps deps-check demo test check ci bench bench-transfer bench-tracker bench-net bench-player notebook sim-night build clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed 's/:[^#]*## */\t/' | expand -t 18
@@ -45,6 +45,9 @@ bench-player: build ## ingest as a multiple of real time, memory idle and playin
 
 notebook: build  ## run docs/notebooks/run.ipynb against a fresh run
 	scripts/notebook.sh
+
+sim-night: build ## 100,000 fault schedules in the packet harness, or until stopped
+	target/release/antiphon sim fuzz --schedules 100000 --jobs $(shell nproc) --failures 100
 
 clean:           ## remove what was built
 	cargo clean

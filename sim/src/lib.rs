@@ -12,6 +12,7 @@ pub mod engine;
 pub mod explain;
 pub mod measure;
 pub mod net;
+pub mod packet;
 pub mod report;
 pub mod run;
 

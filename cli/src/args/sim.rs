@@ -55,6 +55,8 @@ pub enum SimCommand {
     Compare(SimCompareArgs),
     /// Runs a scenario along axes; a sweep that was interrupted goes on where it was.
     Sweep(SimSweepArgs),
+    /// Runs fault schedules in the packet harness: deterministic simulation testing.
+    Fuzz(SimFuzzArgs),
     /// Measures the bare event queue and `hello`.
     Bench {
         /// The result as JSON on stdout.
@@ -169,6 +171,33 @@ pub struct SimSweepArgs {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// The result as JSON on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `antiphon sim fuzz`. Ends with 10 after a broken promise of correctness, 11 of liveness, 12
+/// after a crash.
+#[derive(Args, Debug)]
+pub struct SimFuzzArgs {
+    /// How many schedules, one seed after the other.
+    #[arg(long, default_value_t = 100)]
+    pub schedules: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Schedules at the same time.
+    #[arg(long, default_value_t = 1)]
+    pub jobs: usize,
+    /// Nodes of each schedule, 2 to 200.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(2..=200))]
+    pub nodes: u16,
+    /// Simulated seconds with faults of each schedule.
+    #[arg(long, default_value_t = 300)]
+    pub seconds: u64,
+    /// Failures after which the rest is not run.
+    #[arg(long, default_value_t = 10)]
+    pub failures: usize,
+    /// The result as one JSON object on stdout.
     #[arg(long)]
     pub json: bool,
 }

@@ -3,6 +3,7 @@
 mod conduct;
 mod determinism;
 mod faults;
+mod packet;
 mod reports;
 mod shared;
 mod stories;

@@ -1,0 +1,50 @@
+//! Schedules of the packet harness. `antiphon sim fuzz` runs many more.
+
+use antiphon_sim::packet::{Failure, Outcome, Schedule};
+
+fn run(seed: u64, nodes: usize, seconds: u64) -> Result<Outcome, Failure> {
+    let schedule = Schedule {
+        seed,
+        nodes,
+        seconds,
+    };
+    schedule.run()
+}
+
+#[test]
+fn schedules_with_faults_break_no_promise() {
+    let mut all = [0; 3];
+    let mut faults = 0;
+    for seed in 1..=8 {
+        let outcome = run(seed, 8, 60).unwrap_or_else(|failure| panic!("{failure}"));
+        for (sum, part) in all.iter_mut().zip(outcome.heard) {
+            *sum += part;
+        }
+        faults += outcome.faults;
+    }
+    let [_, peers, origin] = all;
+    assert!(peers > 1_000_000 && origin > 1_000_000, "{all:?}");
+    assert!(faults > 10, "{faults}");
+}
+
+#[test]
+fn the_same_schedule_gives_the_same_digest_and_another_does_not() {
+    let first = run(5, 6, 30).unwrap_or_else(|failure| panic!("{failure}"));
+    let again = run(5, 6, 30).unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(first, again);
+    let other = run(6, 6, 30).unwrap_or_else(|failure| panic!("{failure}"));
+    assert_ne!(first.digest, other.digest);
+}
+
+#[test]
+fn a_failure_names_the_command_that_runs_it_again() {
+    let schedule = Schedule {
+        seed: 7,
+        nodes: 12,
+        seconds: 300,
+    };
+    assert_eq!(
+        schedule.replay(),
+        "antiphon sim fuzz --schedules 1 --seed 7 --nodes 12 --seconds 300"
+    );
+}
