@@ -11,6 +11,7 @@ mod clock;
 mod disk;
 mod effects;
 mod faults;
+pub mod fidelity;
 mod frames;
 pub mod fuzz;
 mod happening;

@@ -57,6 +57,12 @@ pub enum SimCommand {
     Sweep(SimSweepArgs),
     /// Runs fault schedules in the packet harness: deterministic simulation testing.
     Fuzz(SimFuzzArgs),
+    /// Compares the fluid model with packets, transfer by transfer.
+    Fidelity {
+        /// The result as JSON on stdout.
+        #[arg(long)]
+        json: bool,
+    },
     /// Measures the bare event queue and `hello`.
     Bench {
         /// The result as JSON on stdout.

@@ -51,6 +51,7 @@ pub fn run_command(command: SimCommand, quiet: bool) -> anyhow::Result<()> {
         SimCommand::Explain(args) => explain::explain_play(&args, quiet),
         SimCommand::Compare(args) => compare::compare(&args, quiet),
         SimCommand::Sweep(args) => sweep::run_sweep(&args),
+        SimCommand::Fidelity { json } => fuzz::show_fidelity(json),
         SimCommand::Fuzz(args) => fuzz::run_fuzz(&args, quiet),
         SimCommand::Bench { json } => bench(json),
     }

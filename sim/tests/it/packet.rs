@@ -1,5 +1,6 @@
 //! Schedules of the packet harness. `antiphon sim fuzz` runs many more.
 
+use antiphon_sim::packet::fidelity;
 use antiphon_sim::packet::{Failure, Outcome, Schedule};
 
 fn run(seed: u64, nodes: usize, seconds: u64) -> Result<Outcome, Failure> {
@@ -47,4 +48,17 @@ fn a_failure_names_the_command_that_runs_it_again() {
         schedule.replay(),
         "antiphon sim fuzz --schedules 1 --seed 7 --nodes 12 --seconds 300"
     );
+}
+
+#[test]
+fn the_fluid_model_is_near_the_packets() {
+    let families = fidelity::compare();
+    for one in &families {
+        assert!(one.median <= 0.10, "{families:#?}");
+        // The rest misses this band: equal flows do not get equal parts of a line, packet by packet.
+        let is_fair = ["one flow", "many to one"].contains(&one.family);
+        assert!(!is_fair || one.p95 <= 0.25, "{families:#?}");
+    }
+    let transfers = families.last().map_or(0, |all| all.transfers);
+    assert!(transfers > 200, "{transfers}");
 }

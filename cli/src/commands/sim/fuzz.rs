@@ -1,9 +1,11 @@
-//! `antiphon sim fuzz`: fault schedules in the packet harness, one line for each that fails.
+//! `antiphon sim fuzz` and `fidelity`: fault schedules in the packet harness, one line for each that
+//! fails, and how far the fluid model is from its packets.
 
 use std::io::{IsTerminal as _, stderr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use antiphon_sim::packet::fidelity;
 use antiphon_sim::packet::fuzz::{Campaign, fuzz};
 use antiphon_sim::packet::{Failure, Kind, Outcome, Schedule};
 use serde_json::json;
@@ -164,5 +166,33 @@ fn tell(args: &SimFuzzArgs, mut sums: Sums, failures: &[Failure], wall: f64) -> 
         sums.packets,
         sums.digest
     ))?;
+    Ok(())
+}
+
+/// Relative errors of the fluid model's completion times.
+pub(super) fn show_fidelity(json: bool) -> anyhow::Result<()> {
+    let families = fidelity::compare();
+    if json {
+        let rows: Vec<_> = families
+            .iter()
+            .map(|one| {
+                json!({
+                    "family": one.family, "transfers": one.transfers, "median_error": one.median,
+                    "p95_error": one.p95, "bias": one.bias,
+                })
+            })
+            .collect();
+        return output::json(&json!({ "fidelity": rows }));
+    }
+    for one in families {
+        output::result(&format!(
+            "{:18} {:4} transfers  error {:5.1} % (median) {:5.1} % (95th), bias {:+.1} %",
+            one.family,
+            one.transfers,
+            one.median * 100.0,
+            one.p95 * 100.0,
+            one.bias * 100.0
+        ))?;
+    }
     Ok(())
 }

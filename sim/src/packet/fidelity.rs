@@ -1,0 +1,341 @@
+//! How far the fluid model is from packets: the same transfers over the same lines in both, and
+//! the relative error of each one's time to its last byte.
+//!
+//! Connections are open and their windows cold. The fluid side is computed as the world does it: a
+//! flow for each transfer, marks every 256 KiB, and [`path::ramp_delay`] on top.
+
+use crate::engine::queue::{Event, EventQueue};
+use crate::engine::random::Draws;
+use crate::net::allocate::Allocator;
+use crate::net::fluid;
+use crate::net::path;
+use crate::net::route::Route;
+use crate::packet::line::Line;
+use crate::packet::paths::Paths;
+use crate::packet::transport::{self, ConnectionId, Network, Settings, Wire};
+
+/// Bytes between two looks of the fluid model: the world's longest mark.
+const MARK_BYTES: u64 = 256 * 1024;
+/// Bytes of a request.
+const REQUEST_BYTES: usize = 48;
+/// Queue before each line, seconds of its rate, and at least so many bytes. A home router's.
+const QUEUE: (f64, u64) = (0.1, 65_536);
+/// Longer than any transfer here takes.
+const END_MICROS: u64 = 600_000_000;
+/// All connections are open by then.
+const START_MICROS: u64 = 2_000_000;
+
+/// One transfer: between hosts, of bytes, with a cold window.
+#[derive(Clone, Copy, Debug)]
+struct Transfer {
+    from: usize,
+    to: usize,
+    bytes: u64,
+    window: u32,
+}
+
+/// Hosts and what they send each other, all at once.
+#[derive(Clone, Debug)]
+struct Case {
+    family: &'static str,
+    /// Bytes a second up and down, and one-way delay of the line, microseconds.
+    hosts: Vec<(u64, u64, u32)>,
+    transfers: Vec<Transfer>,
+}
+
+/// The errors of one family of transfers.
+#[derive(Clone, Debug)]
+pub struct Fidelity {
+    /// Which.
+    pub family: &'static str,
+    /// Transfers compared.
+    pub transfers: usize,
+    /// Median of the relative errors' sizes.
+    pub median: f64,
+    /// Their 95th percentile.
+    pub p95: f64,
+    /// Mean of the errors with their sign: below zero the fluid model is too fast.
+    pub bias: f64,
+}
+
+/// Compares everything; the last entry is of all transfers together.
+#[must_use]
+pub fn compare() -> Vec<Fidelity> {
+    let mut families: Vec<(&'static str, Vec<f64>)> = Vec::new();
+    let mut all = Vec::new();
+    for case in cases() {
+        let (fluid, packet) = (fluid_times(&case), packet_times(&case));
+        let errors = fluid.iter().zip(&packet);
+        let errors: Vec<f64> = errors
+            .map(|(fluid, packet)| (*fluid as f64 - *packet as f64) / (*packet).max(1) as f64)
+            .collect();
+        all.extend(&errors);
+        match families.iter_mut().find(|(name, _)| *name == case.family) {
+            Some((_, list)) => list.extend(errors),
+            None => families.push((case.family, errors)),
+        }
+    }
+    families.push(("all", all));
+    families
+        .into_iter()
+        .map(|(family, errors)| summary(family, &errors))
+        .collect()
+}
+
+fn summary(family: &'static str, errors: &[f64]) -> Fidelity {
+    let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
+    sizes.sort_by(f64::total_cmp);
+    let at = |part: f64| {
+        let index = (sizes.len() as f64 * part) as usize;
+        sizes
+            .get(index.min(sizes.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or(0.0)
+    };
+    Fidelity {
+        family,
+        transfers: errors.len(),
+        median: at(0.5),
+        p95: at(0.95),
+        bias: errors.iter().sum::<f64>() / errors.len().max(1) as f64,
+    }
+}
+
+/// One flow, many to one, one to many, and many to one over unequal distances.
+fn cases() -> Vec<Case> {
+    let mega = 125_000;
+    let windows = [path::WINDOW_PEERS, 80 * 1024];
+    let mut cases = Vec::new();
+    for window in windows {
+        for rate in [2, 10, 50] {
+            for delay in [2_500, 10_000, 30_000] {
+                for kib in [16, 64, 256, 1_024, 4_096] {
+                    let host = (rate * mega, rate * mega, delay);
+                    let bytes = kib * 1_024;
+                    cases.push(Case {
+                        family: "one flow",
+                        hosts: vec![host, host],
+                        transfers: vec![Transfer {
+                            from: 0,
+                            to: 1,
+                            bytes,
+                            window,
+                        }],
+                    });
+                }
+            }
+        }
+        for count in [2, 4, 8] {
+            for kib in [256, 1_024, 4_096] {
+                let bytes = kib * 1_024;
+                let (wide, narrow) = (
+                    (50 * mega, 50 * mega, 10_000),
+                    (10 * mega, 10 * mega, 10_000),
+                );
+                let mut hosts = vec![wide; count + 1];
+                hosts[0] = narrow;
+                let others = 1..=count;
+                let transfer = |from, to| Transfer {
+                    from,
+                    to,
+                    bytes,
+                    window,
+                };
+                let into = others.clone().map(|other| transfer(other, 0)).collect();
+                let out = others.map(|other| transfer(0, other)).collect();
+                for (family, transfers) in [("many to one", into), ("one to many", out)] {
+                    let hosts = hosts.clone();
+                    cases.push(Case {
+                        family,
+                        hosts,
+                        transfers,
+                    });
+                }
+                let apart = [2_000, 5_000, 15_000, 40_000].iter().cycle();
+                for (host, delay) in hosts.iter_mut().skip(1).zip(apart) {
+                    host.2 = *delay;
+                }
+                let transfers = (1..=count).map(|other| transfer(other, 0)).collect();
+                cases.push(Case {
+                    family: "unequal distances",
+                    hosts,
+                    transfers,
+                });
+            }
+        }
+    }
+    cases
+}
+
+fn round_trip(case: &Case, transfer: Transfer) -> u64 {
+    let delay = |host: usize| u64::from(case.hosts[host].2);
+    2 * (delay(transfer.from) + delay(transfer.to))
+}
+
+/// Microseconds from each request to its last byte in the fluid model.
+fn fluid_times(case: &Case) -> Vec<u64> {
+    let mut network = fluid::Network::new(Allocator::MaxMin);
+    let links: Vec<_> = case
+        .hosts
+        .iter()
+        .map(|(up, down, _)| (network.add_link(*up as f64), network.add_link(*down as f64)))
+        .collect();
+    let trip = |index: usize| round_trip(case, case.transfers[index]);
+    let mut flows = vec![None; case.transfers.len()];
+    let mut marks = vec![0_u64; case.transfers.len()];
+    let mut arrivals = vec![0_u64; case.transfers.len()];
+    let mut done = vec![false; case.transfers.len()];
+    let mut now = 0;
+    loop {
+        // What comes next: a flow that begins, or one that reaches its mark.
+        let next = (0..flows.len()).filter(|index| !done[*index]);
+        let next = next.filter_map(|index| {
+            let at = match flows[index] {
+                None => trip(index) / 2,
+                Some(flow) => network.time_of(now, flow, marks[index])?,
+            };
+            Some((at, index))
+        });
+        let Some((at, index)) = next.min() else {
+            return arrivals;
+        };
+        now = now.max(at);
+        let transfer = case.transfers[index];
+        let Some(flow) = flows[index] else {
+            let (from, to) = (links[transfer.from].0, links[transfer.to].1);
+            flows[index] = Some(network.start(now, Route::direct(from, to), f64::INFINITY, false));
+            marks[index] = MARK_BYTES.min(transfer.bytes);
+            continue;
+        };
+        let rate = network.rate(flow);
+        let ramp = path::ramp_delay(marks[index], transfer.window, rate, trip(index));
+        arrivals[index] = arrivals[index].max(now + trip(index) / 2 + ramp);
+        if marks[index] == transfer.bytes {
+            network.stop(now, flow);
+            done[index] = true;
+        } else {
+            marks[index] = (marks[index] + MARK_BYTES).min(transfer.bytes);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Wire(Wire),
+    Begin,
+}
+
+impl Event for Step {
+    fn class(&self) -> u8 {
+        0
+    }
+}
+
+/// The same over packets.
+fn packet_times(case: &Case) -> Vec<u64> {
+    let line = |rate: u64| Line::new(rate, QUEUE.1.max((rate as f64 * QUEUE.0) as u64));
+    let lines = case
+        .hosts
+        .iter()
+        .map(|(up, down, _)| (line(*up), line(*down)));
+    let mut paths = Paths::new(case.hosts.len());
+    for a in 0..case.hosts.len() {
+        for b in a + 1..case.hosts.len() {
+            paths.set_delay(a, b, case.hosts[a].2 + case.hosts[b].2);
+        }
+    }
+    let mut network = Network::new(lines.collect(), paths, Draws::of(1, 0, 0));
+    let mut queue = EventQueue::new();
+    // The asker opens; the holder is side 1.
+    let connections: Vec<ConnectionId> = case
+        .transfers
+        .iter()
+        .map(|transfer| {
+            let settings = Settings {
+                window: u64::from(transfer.window),
+                trip: 50_000,
+                send_window: 1 << 20,
+                stream_window: 1 << 22,
+                idle: END_MICROS,
+                keep_alive: 0,
+            };
+            let (from, to) = (transfer.to as u16, transfer.from as u16);
+            network.open(from, to, [settings; 2], false, 0)
+        })
+        .collect();
+    queue.push(START_MICROS, Step::Begin);
+    let mut states = vec![(0_u64, 0_u64); connections.len()];
+    let mut arrivals = vec![0; connections.len()];
+    loop {
+        network.flush();
+        while let Some(event) = network.poll_event() {
+            react(
+                case,
+                &mut network,
+                &connections,
+                &mut states,
+                &mut arrivals,
+                (queue.now(), event),
+            );
+            network.flush();
+        }
+        for (at, wire) in network.take_scheduled() {
+            queue.push(at, Step::Wire(wire));
+        }
+        if arrivals.iter().all(|at| *at > 0) {
+            return arrivals;
+        }
+        let Some((at, step)) = queue.pop(END_MICROS) else {
+            return arrivals;
+        };
+        network.advance(at);
+        match step {
+            Step::Wire(wire) => network.handle(wire),
+            Step::Begin => {
+                for id in &connections {
+                    let stream = network.open_stream(*id);
+                    network.write(*id, 0, stream, &[0; REQUEST_BYTES]);
+                }
+            }
+        }
+    }
+}
+
+/// The holder writes what it is asked for, the asker reads it. `states` are bytes written and read.
+fn react(
+    case: &Case,
+    network: &mut Network,
+    connections: &[ConnectionId],
+    states: &mut [(u64, u64)],
+    arrivals: &mut [u64],
+    (now, event): (u64, transport::Event),
+) {
+    let (id, side) = match event {
+        transport::Event::Readable(id, side, _) | transport::Event::Writable(id, side) => {
+            (id, side)
+        }
+        _ => return,
+    };
+    let Some(index) = connections.iter().position(|known| *known == id) else {
+        return;
+    };
+    let (written, read) = &mut states[index];
+    let unread = network.readable(id, side, 0).len();
+    network.consume(id, side, 0, unread);
+    let bytes = case.transfers[index].bytes;
+    if side == 1 {
+        while *written < bytes {
+            let room = network.room(id, 1).min(bytes - *written);
+            if room == 0 {
+                break;
+            }
+            network.write(id, 1, 0, &vec![0; room as usize]);
+            *written += room;
+        }
+        return;
+    }
+    *read += unread as u64;
+    if *read == bytes && arrivals[index] == 0 {
+        arrivals[index] = now - START_MICROS;
+    }
+}
