@@ -7,9 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use sim::{
-    SimCommand, SimCompareArgs, SimExplainArgs, SimFuzzArgs, SimRunArgs, SimSweepArgs,
-};
+pub use sim::{SimCommand, SimCompareArgs, SimExplainArgs, SimFuzzArgs, SimRunArgs, SimSweepArgs};
 
 /// Music through peers, with the origin as fallback.
 #[derive(Debug, Parser)]
