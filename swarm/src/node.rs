@@ -49,7 +49,7 @@ use crate::node::announcer::Announcer;
 use crate::node::availability::Availability;
 use crate::node::few::Few;
 use crate::node::holdings::Holdings;
-use crate::node::input::{Budget, Expected};
+use crate::node::input::{Budget, Expected, Message, NeighborEvent, StoreEvent, TrackerEvent};
 use crate::node::neighbors::{Contacts, Neighbors};
 use crate::node::origin_policy::OriginPolicy;
 use crate::node::overlay::Overlay;
@@ -172,6 +172,8 @@ impl NodeCore {
         );
         self.now = now;
         self.hold_playhead(now);
+        // An input that concerns others leaves the node's own plans and deadline as they are.
+        let concerns = self.concerns(&input);
         match input {
             Input::Command(command) => self.handle_command(now, command),
             Input::Neighbor { peer, event } => self.handle_neighbor(now, peer, event),
@@ -198,7 +200,45 @@ impl NodeCore {
             Input::Store(event) => self.handle_store(now, event),
             Input::Timeout => {}
         }
-        self.plan(now);
+        if concerns || self.wake.is_some_and(|wake| wake <= now) {
+            self.plan(now);
+        } else if !self.shut_down {
+            if self.newcomers || self.neighbors.has_news() {
+                self.plan_news(now);
+            }
+            self.plan_announces(now);
+        }
+    }
+
+    /// Whether an input may change what this node fetches, whom it dials or what it keeps. What
+    /// others want of us does not: it is answered, and told to neighbors and tracker.
+    fn concerns(&self, input: &Input) -> bool {
+        match input {
+            Input::SpanAsked { .. } | Input::UploadEnded { .. } => false,
+            Input::Message { message, .. } => match message {
+                Message::Interest { .. } | Message::Find { .. } => false,
+                Message::Have { holdings } => holdings.iter().any(|(key, _)| self.wants(*key)),
+                Message::Found { .. } | Message::Bye { .. } => true,
+            },
+            Input::Neighbor { peer, event } => match event {
+                // Room for dials and holders of what is wanted are what matters of a neighbor.
+                NeighborEvent::Connected { outbound, .. } => {
+                    *outbound || self.availability.claims_of(*peer) > 0
+                }
+                NeighborEvent::Disconnected { .. } => {
+                    self.availability.claims_of(*peer) > 0 || self.requests.to_peer(*peer) > 0
+                }
+                NeighborEvent::Rtt(_) => false,
+                NeighborEvent::DialFailed | NeighborEvent::Misbehaved => true,
+            },
+            Input::Tracker(TrackerEvent::Announced { .. } | TrackerEvent::Rtt(_))
+            | Input::Store(StoreEvent::Evicted { .. }) => false,
+            Input::Command(_)
+            | Input::Fetch { .. }
+            | Input::Tracker(_)
+            | Input::Store(_)
+            | Input::Timeout => true,
+        }
     }
 
     /// The same, with the outputs added to a queue of the driver's, so that many nodes share one:

@@ -90,6 +90,8 @@ pub(crate) struct Added {
 #[derive(Debug, Default)]
 pub(crate) struct Holdings {
     full: Vec<Full>,
+    /// The keys of `partial`, dense: they are looked for far more often than one is read.
+    partial_keys: Vec<RenditionKey>,
     partial: Vec<Partial>,
     bytes: u64,
 }
@@ -113,7 +115,7 @@ impl Holdings {
                 }
                 known.used = UsedAt::new(now, Duration::ZERO);
             }
-            Err(at) => self.partial.insert(
+            Err(at) => self.insert_partial(
                 at,
                 Partial {
                     key,
@@ -150,7 +152,7 @@ impl Holdings {
                 .min_by_key(|(_, p)| (p.used, p.key))
                 .map(|(at, _)| at);
             let Some(at) = oldest else { return };
-            self.partial.remove(at);
+            self.remove_partial(at);
             over -= 1;
         }
     }
@@ -175,7 +177,7 @@ impl Holdings {
             return false;
         }
         if let Ok(at) = known {
-            self.partial.remove(at);
+            self.remove_partial(at);
         }
         let Some(held) = held.filter(|held| !held.is_full()) else {
             self.bytes += spec.geometry.size().0;
@@ -187,7 +189,7 @@ impl Holdings {
         self.bytes += held_bytes(spec.geometry, &held);
         let at = self.partial_at(key).unwrap_or_else(|at| at);
         let announced = false;
-        self.partial.insert(
+        self.insert_partial(
             at,
             Partial {
                 key,
@@ -229,7 +231,7 @@ impl Holdings {
         self.bytes += added.new;
         if partial.held.is_full() {
             added.completed = true;
-            let done = self.partial.remove(at);
+            let done = self.remove_partial(at);
             let entry = Full::new(key, done.spec, done.used, done.pinned);
             let at = self.full_at(key).unwrap_or_else(|at| at);
             self.grow_full();
@@ -247,7 +249,7 @@ impl Holdings {
             let full = self.full.remove(at);
             let spec = full.spec();
             let at = self.partial_at(key).unwrap_or_else(|at| at);
-            self.partial.insert(
+            self.insert_partial(
                 at,
                 Partial {
                     key,
@@ -276,7 +278,7 @@ impl Holdings {
         if let Ok(at) = self.full_at(key) {
             self.bytes -= u64::from(self.full.remove(at).bytes);
         } else if let Ok(at) = self.partial_at(key) {
-            let partial = self.partial.remove(at);
+            let partial = self.remove_partial(at);
             self.bytes -= held_bytes(partial.spec.geometry, &partial.held);
         }
     }
@@ -368,7 +370,7 @@ impl Holdings {
             .iter()
             .map(|p| (p.held.chunk_count() as usize).div_ceil(64) * 8);
         self.full.capacity() * size_of::<Full>()
-            + self.partial.capacity() * size_of::<Partial>()
+            + self.partial.capacity() * (size_of::<Partial>() + size_of::<RenditionKey>())
             + sets.sum::<usize>()
     }
 
@@ -410,7 +412,11 @@ impl Holdings {
                 .iter()
                 .map(|p| held_bytes(p.spec.geometry, &p.held))
                 .sum::<u64>();
-        if !sorted {
+        let keyed = self
+            .partial_keys
+            .iter()
+            .eq(self.partial.iter().map(|p| &p.key));
+        if !sorted || !keyed {
             return Err("holdings are out of order".to_owned());
         }
         if bytes != self.bytes {
@@ -438,8 +444,22 @@ impl Holdings {
     }
 
     fn partial_at(&self, key: RenditionKey) -> Result<usize, usize> {
-        self.partial
-            .binary_search_by_key(&key, |partial| partial.key)
+        self.partial_keys.binary_search(&key)
+    }
+
+    fn insert_partial(&mut self, at: usize, partial: Partial) {
+        if self.partial.len() == self.partial.capacity() {
+            let more = self.partial.len() / 4 + 2;
+            self.partial.reserve_exact(more);
+            self.partial_keys.reserve_exact(more);
+        }
+        self.partial_keys.insert(at, partial.key);
+        self.partial.insert(at, partial);
+    }
+
+    fn remove_partial(&mut self, at: usize) -> Partial {
+        self.partial_keys.remove(at);
+        self.partial.remove(at)
     }
 }
 

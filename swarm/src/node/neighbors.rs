@@ -185,7 +185,12 @@ impl Neighbors {
         }
     }
 
-    /// Whether somebody may have to be told something; asking takes the mark away.
+    /// Whether somebody may have to be told something.
+    pub(crate) const fn has_news(&self) -> bool {
+        self.news_due
+    }
+
+    /// The same; asking takes the mark away.
     pub(crate) fn take_news_due(&mut self) -> bool {
         core::mem::take(&mut self.news_due)
     }
