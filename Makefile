@@ -1,5 +1,5 @@
 # Everything here works on a fresh Debian machine with Rust: each target first installs what it lacks.
-.PHONY: help deps deps-check demo test check ci bench bench-transfer bench-tracker bench-net bench-player notebook sim-night build clean
+.PHONY: help deps deps-check demo test check ci bench bench-transfer bench-tracker bench-net bench-player bench-sim notebook sim-night build clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed 's/:[^#]*## */\t/' | expand -t 18
@@ -29,7 +29,7 @@ ci: check test   ## what the CI runs
 build: deps      ## the one binary, optimized
 	cargo build --locked --release --package antiphon
 
-bench: bench-transfer bench-net bench-tracker bench-player ## all benchmarks; tables and target/report/*.json
+bench: bench-transfer bench-net bench-tracker bench-player bench-sim ## all benchmarks; tables and target/report/*.json
 
 bench-transfer: build ## node to node beside raw quinn, raw libp2p and iroh-blobs; verify and decrypt
 	scripts/bench.sh transfer
@@ -42,6 +42,9 @@ bench-tracker: build ## open track and announce per second and core
 
 bench-player: build ## ingest as a multiple of real time, memory idle and playing
 	scripts/bench.sh player
+
+bench-sim: build ## the simulator's rows: event queue, 100,000 and 1,000,000 users, first report, packets, allocators
+	target/release/antiphon sim bench --rows 1,2,3,4,5,6,7 --out target/report/sim.json
 
 notebook: build  ## run docs/notebooks/run.ipynb against a fresh run
 	scripts/notebook.sh

@@ -63,8 +63,14 @@ pub enum SimCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Measures the bare event queue and `hello`.
+    /// Measures the simulator: event queue, scale, and how soon a first report is there.
     Bench {
+        /// Which rows of the project's list, by comma; 2 and 3 take long.
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 4])]
+        rows: Vec<u8>,
+        /// Writes the rows to this file, too.
+        #[arg(long)]
+        out: Option<PathBuf>,
         /// The result as JSON on stdout.
         #[arg(long)]
         json: bool,

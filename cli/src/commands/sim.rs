@@ -1,6 +1,7 @@
 //! `antiphon sim`: scenarios in, figures out. The only place of the simulator that reads a clock
 //! or touches files.
 
+mod bench;
 mod compare;
 mod explain;
 mod folder;
@@ -15,7 +16,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use antiphon_sim::engine::bench::HoldModel;
 use antiphon_sim::report::Outcome;
 use antiphon_sim::run::{Enough, EnoughError, Plan, RunError, run, run_until};
 use antiphon_sim::scenario::{BUILT_IN, Scenario};
@@ -26,13 +26,6 @@ use crate::args::{SimCommand, SimRunArgs};
 use crate::exit::Misconfigured;
 use crate::output;
 use progress::Bar;
-
-/// Events of the bare queue's measurement, and how many are pending: acceptance row 1.
-const BENCH_EVENTS: u64 = 10_000_000;
-const BENCH_PENDING: usize = 1_000_000;
-
-/// Random nets the allocators are judged on: acceptance row 6.
-const BENCH_NETS: u64 = 10_000;
 
 /// Runs one of the subcommands.
 pub fn run_command(command: SimCommand, quiet: bool) -> anyhow::Result<()> {
@@ -53,7 +46,7 @@ pub fn run_command(command: SimCommand, quiet: bool) -> anyhow::Result<()> {
         SimCommand::Sweep(args) => sweep::run_sweep(&args),
         SimCommand::Fidelity { json } => fuzz::show_fidelity(json),
         SimCommand::Fuzz(args) => fuzz::run_fuzz(&args, quiet),
-        SimCommand::Bench { json } => bench(json),
+        SimCommand::Bench { rows, out, json } => bench::bench(&rows, out.as_deref(), json),
     }
 }
 
@@ -231,49 +224,5 @@ fn replay(
         return output::json(&outcome.json());
     }
     output::result(&show::outcome(&outcome))?;
-    Ok(())
-}
-
-fn bench(json: bool) -> anyhow::Result<()> {
-    let mut model = HoldModel::new(BENCH_PENDING);
-    // Once round, so that the wheels are in their steady state.
-    model.run(BENCH_PENDING as u64);
-    let began = Instant::now();
-    model.run(BENCH_EVENTS);
-    let engine = BENCH_EVENTS as f64 / began.elapsed().as_secs_f64();
-    drop(model);
-    let plan = Plan::new(Arc::new(scenario::read("hello", None, &[])?), Some(1));
-    let hello = measured(&plan, None, true, &[])?;
-    let events = hello.events() as f64 / hello.wall_s;
-    let debug = cfg!(debug_assertions);
-    let allocators = antiphon_sim::net::accuracy::report(BENCH_NETS);
-    if json {
-        return output::json(&json!({
-            "engine_events_per_s": engine, "engine_pending": BENCH_PENDING, "hello_s": hello.wall_s,
-            "hello_events_per_s": events, "max_rss_bytes": hello.max_rss_bytes, "unoptimized": debug,
-            "allocators": allocators,
-        }));
-    }
-    if debug {
-        output::say("this build is not optimized; its speed says little");
-    }
-    output::result(&format!(
-        "bare queue, {BENCH_PENDING} pending   {:>8.2} M events/s",
-        engine / 1e6
-    ))?;
-    output::result(&format!(
-        "hello, one core               {:>8.2} M events/s, {:.2} s",
-        events / 1e6,
-        hello.wall_s
-    ))?;
-    for name in ["maxmin", "maxmin-local", "share"] {
-        let of = |figure: &str| allocators[name][figure].as_f64().unwrap_or_default();
-        output::result(&format!(
-            "{name:12} on {BENCH_NETS} nets     error {:.3} % median, {:.3} % 99th; {} links over capacity",
-            of("error_median") * 100.0,
-            of("error_p99") * 100.0,
-            of("overloaded"),
-        ))?;
-    }
     Ok(())
 }
