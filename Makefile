@@ -22,6 +22,8 @@ check: deps-check ## format, lints, docs, arrows and sizes, licenses
 	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	cargo xtask tidy
+	# Licenses are read from the sources of every target's crates, which a build does not fetch.
+	cargo fetch --locked --quiet
 	cargo deny --locked --offline check --hide-inclusion-graph bans licenses sources
 
 ci: check test   ## what the CI runs
