@@ -25,11 +25,13 @@ pub const DATA_STREAMS_READY: usize = 2;
 /// Bytes a neighbor may send on one stream before we read. The table says 128 KiB; twice as much
 /// keeps 20 Mbit/s going at 100 ms round trip and stays in the sum; guess.
 pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-/// Bytes a neighbor may send on all its streams before we read: the table's value.
-pub const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
-/// Bytes kept for sending to one neighbor until it has acknowledged them: eight chunks, 25 Mbit/s
-/// at 40 ms round trip. More would not fit the sum.
-pub const SEND_WINDOW_BYTES: u32 = 128 * 1024;
+/// Bytes a neighbor may send on all its streams before we read. The table says 512 KiB, but the
+/// smaller of this and the other side's [`SEND_WINDOW_BYTES`] is what counts: 64 Mbit/s at 40 ms
+/// round trip.
+pub const CONNECTION_WINDOW_BYTES: u32 = 320 * 1024;
+/// Bytes kept for sending to one neighbor until it has acknowledged them. With 128 KiB a path of
+/// 40 ms carried 26 Mbit/s at most. More of both would not fit the sum.
+pub const SEND_WINDOW_BYTES: u32 = 320 * 1024;
 /// Bytes in flight before the first acknowledgment: the first chunk with its hashes without a
 /// further round trip (48 ms instead of 82 at 40 ms round trip, measured in a patched libp2p-quic, not here).
 pub const INITIAL_WINDOW_BYTES: u64 = 80 * 1024;

@@ -1,8 +1,9 @@
 //! The thread that everything between nodes runs on.
 //!
-//! One thread moves a span through socket, connection and stream without waking another: 27 % more
-//! bytes a CPU second on a raw stream (measured: 536 MB against 422). It is far more than a line
-//! brings, and the player and the driver have theirs. Files are read and written elsewhere.
+//! One thread moves a span through socket, connection and stream without waking another: a third
+//! fewer thread switches than on a pool, as few as one raw stream (measured, with what is stored
+//! together). It is far more than a line brings, and the player and the driver have theirs. Serving
+//! reads files elsewhere; fetching writes them here, which the system's cache takes at once.
 
 use std::sync::Arc;
 use std::thread;
