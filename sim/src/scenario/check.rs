@@ -18,7 +18,7 @@ const BYTES_PER_COPY: f64 = 64.0;
 /// Bytes of one node online without its cache, measured.
 const BYTES_PER_NODE: f64 = 12_000.0;
 
-/// Bytes of somebody offline without their cache, measured.
+/// Bytes of somebody offline without their cache. Estimated from the sizes of what is kept.
 const BYTES_PER_USER: f64 = 300.0;
 /// How much busier than the mean the busiest hour is: the sessions' table.
 const BUSIEST_HOUR: f64 = 1.92;
