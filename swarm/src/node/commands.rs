@@ -118,7 +118,9 @@ impl NodeCore {
         };
         self.holdings.touch(now, rendition);
         self.origin.retry();
-        self.playback = Some(Playback::new(now, play, rendition, from, spec.bit_rate));
+        let mut playback = Playback::new(now, play, rendition, from, spec.bit_rate);
+        playback.holders_told = self.holders_at_start(now, rendition);
+        self.playback = Some(playback);
         self.drop_unwanted();
     }
 

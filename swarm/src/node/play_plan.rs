@@ -22,6 +22,10 @@ const RUNS_MAX: usize = 16;
 /// reliability reference F8.
 const STARVED_AFTER: Duration = Duration::from_millis(1_900);
 
+/// Requests in which the window to peers moves on by its length: fewer and larger ones save
+/// messages, more and smaller ones keep it fuller. Guess.
+const WINDOW_STEPS: u32 = 4;
+
 /// How a run of chunks fared.
 enum Asked {
     /// Asked for up to here.
@@ -185,12 +189,10 @@ impl NodeCore {
         let half = Duration::from_micros(heard.as_micros() / 2);
         let window = ahead.peers_min.saturating_add(half).min(ahead.peers_max);
         let window = play.chunks_in(window);
-        // In whole units, so that the moving end does not make a request of each chunk played.
-        let unit = antiphon_protocol::peer::EXTENT_UNIT_CHUNKS;
+        // In whole steps, so that the moving end does not make a request of each chunk played.
+        let step = (window / WINDOW_STEPS).max(self.config.start.head_chunks);
         let position = play.chunk(now).0;
-        (position.saturating_add(window) / unit * unit)
-            .saturating_sub(position)
-            .max(play.chunks_in(self.config.ladder.hedge))
+        (position.saturating_add(window) / step * step).saturating_sub(position)
     }
 
     fn ask_for_run(

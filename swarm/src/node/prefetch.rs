@@ -169,10 +169,9 @@ impl NodeCore {
             if !wish.origin || self.requests.to_origin() > 0 {
                 return None;
             }
-            // A head that is due is not left to hope.
             let head = self.config.start.head_chunks;
             let is_head = wish.priority == Priority::Prefetch;
-            if is_head && first >= head || !is_head && self.hopeful(now, wish.rendition, chunk) {
+            if is_head && first >= head || self.may_yet_come(now, wish, chunk) {
                 return None;
             }
             let route = self.origin_route(now, wish.rendition, chunk)?;
@@ -204,6 +203,24 @@ impl NodeCore {
             },
         );
         Some(span.end().0)
+    }
+
+    /// Whether what is wished may yet come from a peer, and there is time for that.
+    fn may_yet_come(&mut self, now: Instant, wish: &Wish, chunk: ChunkIndex) -> bool {
+        if wish.priority == Priority::Background {
+            return self.hopeful(now, wish.rendition, chunk);
+        }
+        let last = self.config.ladder.second;
+        if wish.need <= last {
+            return false;
+        }
+        // Who had nothing when the track was opened may have it by now.
+        let known = self.holders_are_known(now, wish.rendition);
+        let waits = !known || self.hopeful(now, wish.rendition, chunk);
+        if waits {
+            self.wake_at(now + wish.need.saturating_sub(last));
+        }
+        waits
     }
 }
 

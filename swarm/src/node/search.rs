@@ -21,6 +21,8 @@ pub(crate) struct Search {
     interval: Duration,
     /// When the lookup under way left.
     asked: Option<Instant>,
+    /// When holders, be it none, were told last.
+    told: Option<Instant>,
     /// Whether the last lookup failed or named nobody usable.
     fruitless: bool,
     /// Not searched in the overlay before this.
@@ -96,6 +98,7 @@ impl NodeCore {
         let config = self.config.search;
         let search = self.search_of(rendition);
         search.asked = None;
+        search.told = Some(now);
         search.fruitless = !usable && (config.find_after_nobody || !holders.is_empty());
         // Holders told unasked count as a lookup.
         search.lookup_at = search
@@ -129,6 +132,7 @@ impl NodeCore {
                     lookup_at: Instant::START,
                     interval: self.config.search.lookup_min,
                     asked: None,
+                    told: None,
                     fruitless: false,
                     find_at: Instant::START,
                     find_interval: self.config.search.find_interval,
@@ -138,6 +142,43 @@ impl NodeCore {
             }
         };
         &mut self.searches[at]
+    }
+
+    /// How a play that begins stands to its holders: true if they were told just now. If that was
+    /// longer ago, its license is here and no holders come with it: they are looked up at once.
+    pub(crate) fn holders_at_start(&mut self, now: Instant, rendition: RenditionKey) -> bool {
+        let fresh = self.config.search.lookup_min;
+        let search = self.searches.iter_mut();
+        let search = search.filter(|search| search.rendition == rendition);
+        let told = search.filter_map(|search| search.told.map(|told| (search, told)));
+        let Some((search, told)) = told.last() else {
+            return false;
+        };
+        if now.since(told) < fresh {
+            return true;
+        }
+        search.lookup_at = now;
+        false
+    }
+
+    /// Whether it is known of late who holds a rendition, or cannot be known. If not, the tracker
+    /// is asked, and its answer makes it known.
+    pub(crate) fn holders_are_known(&mut self, now: Instant, rendition: RenditionKey) -> bool {
+        if !self.config.peers || !self.announcer.is_reachable() {
+            return true;
+        }
+        let config = self.config.search;
+        let search = self.search_of(rendition);
+        let recent = |at: Option<Instant>, time| at.is_some_and(|at| now.since(at) < time);
+        if recent(search.told, config.lookup_min) {
+            return true;
+        }
+        if search.asked.is_none() {
+            search.lookup_at = now;
+        }
+        self.look_up(now, rendition);
+        // An answer that does not come is none.
+        !self.search_pending(now, rendition)
     }
 
     /// Whether an answer to a search may still come.
@@ -177,7 +218,9 @@ impl NodeCore {
         if let Some(play) = &self.playback {
             // Holders usually come with the play; asking for them again would cost a request.
             let grace = play.began + self.holders_grace(play);
-            if now >= grace || !self.availability.of(play.rendition).is_empty() {
+            let mut searches = self.searches.iter();
+            let told = searches.any(|s| s.rendition == play.rendition && s.told.is_some());
+            if told || now >= grace || !self.availability.of(play.rendition).is_empty() {
                 add(play.rendition);
             }
         }

@@ -252,6 +252,23 @@ impl World {
     /// Opens and plays a track as a driver does: introduce, play, and the holders that came with
     /// the track.
     pub(crate) fn play(&mut self, node: usize, rendition: RenditionKey) {
+        self.play_without_holders(node, rendition);
+        if self.tracker_up {
+            let asker = PeerKey(node as u32);
+            let picks = self.registry.lookup(self.now, asker, rendition, 10);
+            let holders = picks
+                .into_iter()
+                .map(|p| (p.peer, p.held == Held::Full))
+                .collect();
+            self.input(
+                node,
+                Input::Tracker(TrackerEvent::Holders { rendition, holders }),
+            );
+        }
+    }
+
+    /// The same where the license is there already, so that nothing is opened.
+    pub(crate) fn play_without_holders(&mut self, node: usize, rendition: RenditionKey) {
         self.introduce(node, rendition);
         let number = self.nodes[node].plays.len() as u64;
         let now = self.now;
@@ -279,18 +296,6 @@ impl World {
                 from,
             },
         );
-        if self.tracker_up {
-            let asker = PeerKey(node as u32);
-            let picks = self.registry.lookup(now, asker, rendition, 10);
-            let holders = picks
-                .into_iter()
-                .map(|p| (p.peer, p.held == Held::Full))
-                .collect();
-            self.input(
-                node,
-                Input::Tracker(TrackerEvent::Holders { rendition, holders }),
-            );
-        }
         self.resume(node);
     }
 

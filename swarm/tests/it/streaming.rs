@@ -1,7 +1,7 @@
 //! Plays that go well.
 
-use antiphon_swarm::node::input::{Command, Expected};
-use antiphon_swarm::{Duration, NodeConfig};
+use antiphon_swarm::node::input::{Command, Expected, TrackerEvent};
+use antiphon_swarm::{Duration, Input, NodeConfig};
 
 use crate::pair::{World, song};
 
@@ -158,6 +158,89 @@ fn a_next_head_nobody_holds_comes_from_the_origin_in_the_last_ten_seconds() {
     assert_eq!(world.origin_bytes(listener), 65_536);
     world.play(listener, second);
     assert_eq!(world.start_latency(listener, 1), Duration::ZERO);
+}
+
+#[test]
+fn a_next_track_that_somebody_has_by_now_does_not_come_from_the_origin() {
+    let mut world = World::new();
+    let (first, second) = (world.publish(1, song(60)), world.publish(2, song(60)));
+    let (holder, other, listener) = (world.near(), world.near(), world.near());
+    world.give(holder, first);
+    world.play(listener, first);
+    world.introduce(listener, second);
+    let next = vec![Expected {
+        rendition: second,
+        chance_permille: 800,
+    }];
+    world.command(listener, Command::Expect { next });
+    // The tracker is asked at once, after 5, 15 and 35 s, and knows nobody yet.
+    world.run(Duration::from_secs(40));
+    world.give(other, second);
+    world.run(Duration::from_secs(22));
+    world.play(listener, second);
+    world.run(Duration::from_secs(62));
+    assert_eq!(world.origin_bytes(listener), 0);
+    assert_eq!(world.start_latency(listener, 1), Duration::ZERO);
+}
+
+#[test]
+fn a_next_track_without_any_data_is_looked_up_again_when_its_turn_comes() {
+    let mut world = World::new();
+    let (first, second) = (world.publish(1, song(60)), world.publish(2, song(60)));
+    let (other, listener) = (world.near(), world.near());
+    world.play(listener, first);
+    world.introduce(listener, second);
+    let next = vec![Expected {
+        rendition: second,
+        chance_permille: 800,
+    }];
+    world.command(listener, Command::Expect { next });
+    world.run(Duration::from_secs(25));
+    world.give(other, second);
+    // A skip: the license is there, so no holders come with it.
+    let before = world.origin_bytes(listener);
+    world.play_without_holders(listener, second);
+    world.run(Duration::from_secs(62));
+    let taken = world.origin_bytes(listener) - before;
+    assert!(taken <= 65_536, "{taken} bytes, more than a head");
+    assert_eq!(world.stalls(), 0);
+}
+
+#[test]
+fn nobody_told_just_before_the_play_is_not_waited_for_again() {
+    let mut world = World::new();
+    let track = world.publish(1, song(60));
+    let listener = world.near();
+    let near = TrackerEvent::Rtt(Duration::from_millis(1));
+    world.input(listener, Input::Tracker(near));
+    world.introduce(listener, track);
+    let told = TrackerEvent::Holders {
+        rendition: track,
+        holders: Vec::new(),
+    };
+    world.input(listener, Input::Tracker(told));
+    world.play_without_holders(listener, track);
+    world.run(Duration::from_secs(5));
+    let latency = world.start_latency(listener, 0);
+    assert!(latency <= Duration::from_millis(25), "{latency:?}");
+}
+
+#[test]
+fn a_holder_is_asked_for_spans_and_not_for_each_chunk_played() {
+    let mut world = World::new();
+    // At this rate a unit of an extent is 27 s, more than the window holds at first.
+    let mut slow = song(144);
+    slow.bit_rate = antiphon_protocol::BitRate(96_000);
+    let track = world.publish(1, slow);
+    let (holder, listener) = (world.near(), world.near());
+    world.give(holder, track);
+    world.connect(listener, holder);
+    world.play(listener, track);
+    // While the window is small.
+    world.run(Duration::from_secs(30));
+    let requests = u64::from(world.nodes[listener].core.stats().requests);
+    let each = world.peer_bytes(listener) / requests;
+    assert!(each >= 60_000, "{requests} requests of {each} bytes");
 }
 
 #[test]
