@@ -1,8 +1,10 @@
 //! What one input costs at 10, 100 and 1,000 of what a node may hold or hear of.
 
 use antiphon_protocol::peer::{Extent, Priority};
-use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, ChunkSet, Geometry, Span};
-use antiphon_swarm::node::input::{Command, Message, NeighborEvent, RenditionSpec, TrackerEvent};
+use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, Geometry, Span};
+use antiphon_swarm::node::input::{
+    Command, Message, NeighborEvent, RenditionSpec, Restored, TrackerEvent,
+};
 use antiphon_swarm::registry::{Held, PeerProfile, RegistryConfig};
 use antiphon_swarm::{
     Duration, Input, Instant, NodeConfig, NodeCore, PeerKey, PlayId, RenditionKey, SwarmRegistry,
@@ -26,17 +28,15 @@ fn drain(core: &mut NodeCore) {
 /// A node with `size` cached renditions and as many neighbors as it may have of `size`.
 fn node(size: u32) -> NodeCore {
     let mut core = NodeCore::new(NodeConfig::antiphon(), [1; 32]);
-    let held = ChunkSet::full(spec().geometry);
-    for key in 0..size {
-        let command = Command::Restore {
-            rendition: RenditionKey(key),
-            spec: spec(),
-            held: held.clone(),
-            idle: Duration::ZERO,
-            pinned: false,
-        };
-        core.handle(Instant::START, Input::Command(command));
-    }
+    let restored = (0..size).map(|key| Restored {
+        rendition: RenditionKey(key),
+        spec: spec(),
+        held: None,
+        idle: Duration::ZERO,
+        pinned: false,
+    });
+    let command = Command::Restore(restored.collect());
+    core.handle(Instant::START, Input::Command(command));
     for peer in 0..size.min(50) {
         let event = NeighborEvent::Connected {
             outbound: true,

@@ -210,6 +210,15 @@ impl NodeCore {
         }
     }
 
+    /// [`NodeCore::handle`] with the outputs added to a queue of the driver's, so that many nodes
+    /// share one: nothing is left for [`NodeCore::poll_output`].
+    pub fn handle_into(&mut self, now: Instant, input: Input, outputs: &mut VecDeque<Output>) {
+        outputs.extend(self.outputs.drain(..));
+        core::mem::swap(&mut self.outputs, outputs);
+        self.handle(now, input);
+        core::mem::swap(&mut self.outputs, outputs);
+    }
+
     /// Whether an input may change what this node fetches, whom it dials or what it keeps. What
     /// others want of us does not: it is answered, and told to neighbors and tracker.
     fn concerns(&self, input: &Input) -> bool {
@@ -239,15 +248,6 @@ impl NodeCore {
             | Input::Store(_)
             | Input::Timeout => true,
         }
-    }
-
-    /// The same, with the outputs added to a queue of the driver's, so that many nodes share one:
-    /// nothing is left for [`NodeCore::poll_output`].
-    pub fn handle_into(&mut self, now: Instant, input: Input, outputs: &mut VecDeque<Output>) {
-        outputs.extend(self.outputs.drain(..));
-        core::mem::swap(&mut self.outputs, outputs);
-        self.handle(now, input);
-        core::mem::swap(&mut self.outputs, outputs);
     }
 
     /// The next effect to carry out, until there is none.

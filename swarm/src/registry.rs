@@ -209,6 +209,9 @@ impl SwarmRegistry {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
+        // Who tells of one change stands by the rest: it renews that only when nothing changes.
+        let until = now + self.config.lifetime;
+        known.until = expiry::to_seconds(until);
         let listed = known.renditions.binary_search(&rendition);
         let Some(held) = held else {
             if let Ok(at) = listed {
@@ -217,8 +220,6 @@ impl SwarmRegistry {
             }
             return;
         };
-        let until = now + self.config.lifetime;
-        known.until = expiry::to_seconds(until);
         let mut entry = Entry {
             peer,
             said: expiry::to_seconds(now),

@@ -11,7 +11,7 @@ use antiphon_protocol::peer::PeerLimits;
 use antiphon_protocol::tracker::Attached;
 use antiphon_protocol::{BitRate, ByteCount, ContentId, ErrorCode, NodeId, Rung, TrackId};
 use antiphon_swarm::directory::Directory;
-use antiphon_swarm::node::input::{Budget, Command, RenditionSpec};
+use antiphon_swarm::node::input::{Budget, Command, RenditionSpec, Restored};
 use antiphon_swarm::{Input, NodeConfig as CoreConfig, NodeCore};
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
@@ -217,6 +217,7 @@ fn assemble(
 impl Driver {
     /// Tells the core what the store kept from earlier.
     fn restore(&mut self, held: Vec<Held>) {
+        let mut restored = Vec::with_capacity(held.len());
         for Held {
             content,
             geometry,
@@ -236,16 +237,15 @@ impl Driver {
                 self.tracks.insert(rendition, known.track);
             }
             let spec = RenditionSpec { geometry, bit_rate };
-            let idle = core_duration(idle);
-            let command = Command::Restore {
+            restored.push(Restored {
                 rendition,
                 spec,
-                held,
-                idle,
+                held: Some(held),
+                idle: core_duration(idle),
                 pinned,
-            };
-            self.feed(Input::Command(command));
+            });
         }
+        self.feed(Input::Command(Command::Restore(restored)));
     }
 
     fn known_content(&self, content: ContentId) -> Option<KnownContent> {

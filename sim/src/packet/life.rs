@@ -3,7 +3,7 @@
 use antiphon_protocol::tracker::TrackerRequest;
 use antiphon_protocol::{BitRate, ByteCount};
 use antiphon_swarm::Input;
-use antiphon_swarm::node::input::{Budget, Command};
+use antiphon_swarm::node::input::{Budget, Command, Restored};
 use antiphon_swarm::{Duration, NodeCore};
 
 use crate::packet::clock::Clock;
@@ -60,6 +60,7 @@ impl Harness {
             .tracks()
             .map(|(track, kept)| (track, kept.held.clone(), kept.used))
             .collect();
+        let mut restored = Vec::with_capacity(kept.len());
         for (track, held, used) in kept {
             let data = &self.music.tracks[track];
             let (content, spec) = (data.content, data.spec());
@@ -67,15 +68,15 @@ impl Harness {
             let Some(rendition) = directory.intern_content(content) else {
                 continue;
             };
-            let restore = Command::Restore {
+            restored.push(Restored {
                 rendition,
                 spec,
-                held,
+                held: Some(held),
                 idle: Duration::from_micros(now - used),
                 pinned: false,
-            };
-            self.feed(node, Input::Command(restore));
+            });
         }
+        self.feed(node, Input::Command(Command::Restore(restored)));
     }
 
     /// The process dies without a word, with the last writes.

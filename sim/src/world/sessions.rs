@@ -131,7 +131,7 @@ impl World {
             pinned: false,
         });
         let restored = restored.collect();
-        self.feed(user, Input::Command(Command::RestoreAll(restored)));
+        self.feed(user, Input::Command(Command::Restore(restored)));
     }
 
     pub(super) fn departure(&mut self, user: u32, session: u32) -> u64 {

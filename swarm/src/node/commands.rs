@@ -14,26 +14,7 @@ use crate::time::Instant;
 impl NodeCore {
     pub(crate) fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Restore {
-                rendition,
-                spec,
-                held,
-                idle,
-                pinned,
-            } => {
-                let held = Some(held);
-                self.restore(
-                    now,
-                    Restored {
-                        rendition,
-                        spec,
-                        held,
-                        idle,
-                        pinned,
-                    },
-                );
-            }
-            Command::RestoreAll(all) => {
+            Command::Restore(all) => {
                 self.holdings.expect_full(all.len());
                 for restored in all {
                     self.restore(now, restored);

@@ -77,21 +77,8 @@ pub struct RenditionSpec {
 /// What the person, the player or the operator wants.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// A rendition that is (partly) in the store from earlier; said once at start for each.
-    Restore {
-        /// Which.
-        rendition: RenditionKey,
-        /// What it is.
-        spec: RenditionSpec,
-        /// What of it is there.
-        held: ChunkSet,
-        /// How long ago it was last used.
-        idle: Duration,
-        /// Whether it must stay ([`Command::Pin`] of an earlier run).
-        pinned: bool,
-    },
-    /// The same of many at once: what a store of thousands holds, in one turn.
-    RestoreAll(Vec<Restored>),
+    /// The renditions that are (partly) in the store from earlier; said at the start.
+    Restore(Vec<Restored>),
     /// Introduces a rendition, before any other command names it.
     Introduce {
         /// Which.
@@ -144,7 +131,7 @@ pub enum Command {
     Shutdown,
 }
 
-/// One rendition of [`Command::RestoreAll`]; the fields are those of [`Command::Restore`].
+/// One rendition of [`Command::Restore`].
 #[derive(Clone, Debug)]
 pub struct Restored {
     /// Which.
@@ -155,7 +142,7 @@ pub struct Restored {
     pub held: Option<ChunkSet>,
     /// How long ago it was last used.
     pub idle: Duration,
-    /// Whether it must stay.
+    /// Whether it must stay ([`Command::Pin`] of an earlier run).
     pub pinned: bool,
 }
 

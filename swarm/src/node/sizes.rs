@@ -5,29 +5,26 @@ use antiphon_protocol::{BitRate, ByteCount, ChunkSet, Geometry};
 use super::neighbors::Neighbor;
 use super::*;
 use crate::key::{PeerKey, RenditionKey};
-use crate::node::input::{Command, NeighborEvent, RenditionSpec};
+use crate::node::input::{Command, NeighborEvent, RenditionSpec, Restored};
 
 #[test]
 fn an_idle_node_with_150_cached_renditions_takes_less_than_three_kib() {
     let shared = Arc::new(NodeConfig::antiphon());
     let mut core = NodeCore::new(Arc::clone(&shared), [1; 32]);
-    for key in 0..150 {
-        let spec = RenditionSpec {
-            geometry: Geometry::new(ByteCount(4_000_000)).expect("legal"),
-            bit_rate: BitRate(160_000),
-        };
-        core.handle(
-            Instant::START,
-            Input::Command(Command::Restore {
-                rendition: RenditionKey(key),
-                spec,
-                held: ChunkSet::full(spec.geometry),
-                idle: Duration::ZERO,
-                pinned: false,
-            }),
-        );
-        while core.poll_output().is_some() {}
-    }
+    let spec = RenditionSpec {
+        geometry: Geometry::new(ByteCount(4_000_000)).expect("legal"),
+        bit_rate: BitRate(160_000),
+    };
+    let restored = (0..150).map(|key| Restored {
+        rendition: RenditionKey(key),
+        spec,
+        held: Some(ChunkSet::full(spec.geometry)),
+        idle: Duration::ZERO,
+        pinned: false,
+    });
+    let command = Command::Restore(restored.collect());
+    core.handle(Instant::START, Input::Command(command));
+    while core.poll_output().is_some() {}
     let heap = core.heap_bytes();
     let all = size_of::<NodeCore>() + heap;
     assert!(

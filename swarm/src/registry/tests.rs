@@ -121,6 +121,18 @@ fn what_nobody_repeats_is_forgotten() {
 }
 
 #[test]
+fn who_tells_that_one_is_gone_still_holds_the_others() {
+    let mut registry = registry(1);
+    let other = RenditionKey(2);
+    registry.announce(T0, PeerKey(0), R, Some(Held::Full));
+    registry.announce(T0, PeerKey(0), other, Some(Held::Full));
+    let late = T0 + Duration::from_secs(40 * 60);
+    registry.announce(late, PeerKey(0), other, None);
+    let later = T0 + Duration::from_secs(50 * 60);
+    assert_eq!(registry.lookup(later, PeerKey(9), R, 10).len(), 1);
+}
+
+#[test]
 fn one_word_renews_everything_a_peer_announced() {
     let mut registry = registry(1);
     for rendition in 0..50 {

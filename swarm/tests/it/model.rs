@@ -4,8 +4,8 @@ use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::peer::{Extent, Priority};
 use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, ChunkSet, Geometry, QueryId, Span};
 use antiphon_swarm::node::input::{
-    Budget, Command, Expected, FetchEvent, Message, NeighborEvent, RenditionSpec, StoreEvent,
-    TrackerEvent,
+    Budget, Command, Expected, FetchEvent, Message, NeighborEvent, RenditionSpec, Restored,
+    StoreEvent, TrackerEvent,
 };
 use antiphon_swarm::{
     Duration, FetchId, Input, Instant, NodeConfig, NodeCore, Output, PeerKey, PlayId, RenditionKey,
@@ -66,13 +66,13 @@ fn restore((rendition, chunks, idle, pinned): (RenditionKey, u32, Duration, bool
     for at in 0..chunks {
         held.insert(ChunkIndex(at));
     }
-    Command::Restore {
+    Command::Restore(vec![Restored {
         rendition,
         spec,
-        held,
+        held: Some(held),
         idle,
         pinned,
-    }
+    }])
 }
 
 fn command() -> impl Strategy<Value = Command> {

@@ -12,7 +12,7 @@ use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::peer::Extent;
 use antiphon_protocol::{BitRate, ByteCount, CHUNK_BYTES, ChunkIndex, ChunkSet, Geometry, Span};
 use antiphon_swarm::node::input::{
-    Command, FetchEvent, Message, NeighborEvent, RenditionSpec, StoreEvent, TrackerEvent,
+    Command, FetchEvent, Message, NeighborEvent, RenditionSpec, Restored, StoreEvent, TrackerEvent,
 };
 use antiphon_swarm::node::output::{Event, OriginRoute, Source};
 use antiphon_swarm::registry::{Held, PeerProfile, RegistryConfig};
@@ -225,18 +225,14 @@ impl World {
         let spec = self.specs[&rendition];
         let held = ChunkSet::full(spec.geometry);
         self.nodes[node].held.insert(rendition, held.clone());
-        let idle = Duration::ZERO;
-        let pinned = false;
-        self.command(
-            node,
-            Command::Restore {
-                rendition,
-                spec,
-                held,
-                idle,
-                pinned,
-            },
-        );
+        let restored = Restored {
+            rendition,
+            spec,
+            held: Some(held),
+            idle: Duration::ZERO,
+            pinned: false,
+        };
+        self.command(node, Command::Restore(vec![restored]));
         let held = Some(Held::Full);
         self.registry
             .announce(self.now, PeerKey(node as u32), rendition, held);
