@@ -28,7 +28,7 @@ mod session;
 mod swarm_task;
 mod upload;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,14 +50,29 @@ pub type WallClock = Arc<dyn Fn() -> UnixSeconds + Send + Sync>;
 pub struct PeerTransportConfig {
     /// The Ed25519 secret that makes the node's transport key.
     pub identity: [u8; 32],
-    /// Where to listen; port 0 takes a free one.
-    pub listen: Vec<SocketAddr>,
+    /// What to listen on, from [`bind`].
+    pub listen: Vec<UdpSocket>,
     /// Signs the tickets of this network.
     pub tracker_key: VerifyingKey,
     /// What we allow each neighbor.
     pub limits: PeerLimits,
     /// Tells when tickets end.
     pub now: WallClock,
+}
+
+/// Takes the ports of a transport, so that they can be told before it starts; port 0 takes a free
+/// one.
+///
+/// # Errors
+/// If an address cannot be listened on.
+pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<UdpSocket>, StartError> {
+    let each = addresses.iter().map(|address| {
+        quic::bind(*address).map_err(|error| StartError::Listen {
+            address: *address,
+            reason: error.to_string(),
+        })
+    });
+    each.collect()
 }
 
 /// Starts the transport.

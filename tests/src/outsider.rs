@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use antiphon_node::peers::{FetchOrder, PeerEvent, PeerHandle, PeerTransport, PeerTransportConfig};
+use antiphon_node::peers::{
+    self, FetchOrder, PeerEvent, PeerHandle, PeerTransport, PeerTransportConfig,
+};
 use antiphon_node::tracker_client::{Session, TrackerClient};
 use antiphon_protocol::identity::DeviceSecret;
 use antiphon_protocol::peer::{Extent, PeerContact, PeerLimits, Priority, SpanRequest};
@@ -74,7 +76,7 @@ impl Outsider {
         let received = Arc::new(CountingSink::default());
         let config = PeerTransportConfig {
             identity: rand::random(),
-            listen: vec!["127.0.0.1:0".parse()?],
+            listen: peers::bind(&["127.0.0.1:0".parse()?])?,
             tracker_key: key(network.tracker_key())?,
             limits: PeerLimits {
                 spans_in_flight: 2,

@@ -128,6 +128,9 @@ async fn serve() -> anyhow::Result<()> {
         open_registration: true,
         limits: LimitsConfig {
             connections: UNLIMITED,
+            address_connections: UNLIMITED,
+            address_handshakes_per_second: UNLIMITED,
+            address_handshakes_burst: UNLIMITED,
             connection_requests_per_second: UNLIMITED,
             connection_requests_burst: UNLIMITED,
             account_requests_per_second: UNLIMITED,

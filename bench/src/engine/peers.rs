@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use antiphon_node::peers::{
-    FetchOrder, PeerEvent, PeerHandle, PeerTransport, PeerTransportConfig, limits,
+    self, FetchOrder, PeerEvent, PeerHandle, PeerTransport, PeerTransportConfig, limits,
 };
 use antiphon_node::span_io::{ChunkSink, SpanSource};
 use antiphon_node::store::{ChunkStore, StoreOptions};
@@ -69,7 +69,7 @@ impl Node {
     ) -> anyhow::Result<Self> {
         let config = PeerTransportConfig {
             identity: secret,
-            listen: vec![(Ipv4Addr::LOCALHOST, 0).into()],
+            listen: peers::bind(&[(Ipv4Addr::LOCALHOST, 0).into()])?,
             tracker_key: ticket::tracker_key(),
             limits: PeerLimits {
                 spans_in_flight: SPANS_PER_PEER_MAX as u8,

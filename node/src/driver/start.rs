@@ -1,7 +1,8 @@
 //! How a node comes up: keys, store, transports, player, and then the loop.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,8 +60,11 @@ impl Node {
         let stage = open_stage(&config, &wake)?;
         // The peers' port must be known before the tracker is told of it, and the tracker's key
         // before peers are let in; so the port is taken first and handed over.
-        let listen = reserve(&config.listen)?;
-        let (tracker, link, attached) = attach(&config, &session, &identity, &listen).await?;
+        let listen = peers::bind(&config.listen)?;
+        let addresses = listen.iter().map(UdpSocket::local_addr);
+        let addresses = addresses.collect::<io::Result<_>>();
+        let addresses = addresses.map_err(StartError::Socket)?;
+        let (tracker, link, attached) = attach(&config, &session, &identity, addresses).await?;
         let trusted = trusted(&attached)?;
         let (peers, peer_events) =
             start_peers(&config, (&identity, &store), listen, &trusted).await?;
@@ -116,7 +120,7 @@ impl Node {
 async fn start_peers(
     config: &NodeConfig,
     (identity, store): (&Identity, &ChunkStore),
-    listen: Vec<SocketAddr>,
+    listen: Vec<UdpSocket>,
     trusted: &TrustedKeys,
 ) -> Result<(PeerHandle, mpsc::Receiver<PeerEvent>), StartError> {
     let sink: Arc<dyn ChunkSink> = Arc::new(store.clone());
@@ -320,27 +324,12 @@ fn open_stage(config: &NodeConfig, wake: &Arc<Notify>) -> Result<Option<Stage>, 
         .map_err(|error| StartError::Sink(error.to_string()))
 }
 
-/// Takes free ports where port 0 is asked for, so that they can be told to the tracker before
-/// the transport listens.
-fn reserve(wanted: &[SocketAddr]) -> Result<Vec<SocketAddr>, StartError> {
-    let each = wanted.iter().map(|address| {
-        let socket = std::net::UdpSocket::bind(address);
-        socket
-            .and_then(|socket| socket.local_addr())
-            .map_err(|source| StartError::Listen {
-                address: *address,
-                source,
-            })
-    });
-    each.collect()
-}
-
 /// Connects to the tracker; goes on with what is remembered if it does not answer.
 async fn attach(
     config: &NodeConfig,
     session: &Session,
     identity: &Arc<Identity>,
-    listen: &[SocketAddr],
+    addresses: Vec<SocketAddr>,
 ) -> Result<(TrackerLink, mpsc::Receiver<LinkEvent>, Attached), StartError> {
     let remembered = load_network(&config.data_folder)?;
     let link_config = TrackerLinkConfig {
@@ -348,7 +337,7 @@ async fn attach(
         token: session.token.clone(),
         device: Arc::new(DeviceSecret::from_bytes(&identity.device.to_bytes())),
         node: identity.node,
-        addresses: listen.to_vec(),
+        addresses,
     };
     let (link, mut events) = TrackerLink::start(link_config);
     // The event goes back to the driver's queue, so that it is handled once, like any later one.

@@ -31,7 +31,7 @@ use libp2p::core::transport::{
 use libp2p::core::{Endpoint as Role, Multiaddr};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
-use quinn::{Endpoint, TokioRuntime};
+use quinn::{Endpoint, ServerConfig, TokioRuntime};
 use socket2::{Domain, Socket, Type};
 use tokio::sync::Semaphore;
 
@@ -63,6 +63,8 @@ type Event = TransportEvent<BoxFuture<'static, Connected>, QuicError>;
 /// The sockets of a node.
 pub(super) struct QuicTransport {
     config: Config,
+    /// Bound already, to be listened on.
+    held: Vec<UdpSocket>,
     /// As many as the configuration has addresses.
     listeners: Vec<Listener>,
     /// For dialing where nothing listens, one for each family at most.
@@ -75,9 +77,11 @@ pub(super) struct QuicTransport {
 }
 
 impl QuicTransport {
-    pub(super) fn new(keypair: &Keypair) -> Result<Self, ConfigError> {
+    /// Addresses of `held`, from [`bind`], are listened on there; others take a socket of their own.
+    pub(super) fn new(keypair: &Keypair, held: Vec<UdpSocket>) -> Result<Self, ConfigError> {
         Ok(Self {
             config: Config::new(keypair)?,
+            held,
             listeners: Vec::new(),
             dialers: Vec::new(),
             events: VecDeque::new(),
@@ -93,10 +97,24 @@ impl QuicTransport {
         }
     }
 
-    fn bind(&self, address: SocketAddr, listens: bool) -> io::Result<Endpoint> {
+    fn listener(&mut self, address: SocketAddr) -> io::Result<Endpoint> {
+        let mut held = self.held.iter();
+        let held = held.position(|held| held.local_addr().is_ok_and(|at| at == address));
+        let socket = match held {
+            Some(held) => self.held.swap_remove(held),
+            None => bind(address)?,
+        };
+        let server = self.config.server.clone();
+        self.endpoint(Some(server), socket)
+    }
+
+    fn dialer(&self, address: SocketAddr) -> io::Result<Endpoint> {
+        self.endpoint(None, bind(address)?)
+    }
+
+    fn endpoint(&self, server: Option<ServerConfig>, socket: UdpSocket) -> io::Result<Endpoint> {
         let endpoint = self.config.endpoint.clone();
-        let server = listens.then(|| self.config.server.clone());
-        Endpoint::new(endpoint, server, socket(address)?, Arc::new(TokioRuntime))
+        Endpoint::new(endpoint, server, socket, Arc::new(TokioRuntime))
     }
 
     /// The endpoint that dials `to`: the one that listens, because NATs then give both directions
@@ -104,7 +122,7 @@ impl QuicTransport {
     fn endpoint_for(&mut self, to: SocketAddr, port: PortUse) -> io::Result<Endpoint> {
         let from = any_port(to.ip());
         if port == PortUse::New {
-            return self.bind(from, false);
+            return self.dialer(from);
         }
         if let Some(listener) = self.listeners.iter().find(|listener| listener.reaches(to)) {
             return Ok(listener.endpoint());
@@ -112,7 +130,7 @@ impl QuicTransport {
         if let Some((_, endpoint)) = self.dialers.iter().find(|(bound, _)| *bound == from) {
             return Ok(endpoint.clone());
         }
-        let endpoint = self.bind(from, false)?;
+        let endpoint = self.dialer(from)?;
         self.dialers.push((from, endpoint.clone()));
         Ok(endpoint)
     }
@@ -131,7 +149,7 @@ impl Transport for QuicTransport {
     ) -> Result<(), TransportError<QuicError>> {
         let wanted =
             quic_address(&address).ok_or(TransportError::MultiaddrNotSupported(address))?;
-        let endpoint = self.bind(wanted, true).map_err(failed)?;
+        let endpoint = self.listener(wanted).map_err(failed)?;
         let taken = endpoint.local_addr().map_err(failed)?;
         let handshakes = Arc::clone(&self.handshakes);
         self.listeners
@@ -216,7 +234,8 @@ fn any_port(like: IpAddr) -> SocketAddr {
     SocketAddr::new(any, 0)
 }
 
-fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
+/// A socket to listen on or dial from.
+pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
     if address.is_ipv6() {
         // So that both families can have the same port.

@@ -1,7 +1,8 @@
 //! The task that owns the libp2p swarm: connections come and go here, streams are handed on.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,9 +47,12 @@ pub(super) async fn prepare(
 ) -> Result<(Started, impl Future<Output = ()>), StartError> {
     let keypair = Keypair::ed25519_from_bytes(config.identity).map_err(|_| StartError::Identity)?;
     let me = node_of(&keypair.public().to_peer_id()).ok_or(StartError::Identity)?;
-    let mut swarm = build(&keypair)?;
+    let addresses = config.listen.iter().map(UdpSocket::local_addr);
+    let addresses = addresses.collect::<io::Result<Vec<_>>>();
+    let addresses = addresses.map_err(|error| StartError::Transport(error.to_string()))?;
+    let mut swarm = build(&keypair, config.listen)?;
     let mut listening = Vec::new();
-    for address in &config.listen {
+    for address in &addresses {
         let listened = timeout(limits::LISTEN_TIMEOUT, listen(&mut swarm, *address)).await;
         let listened = listened.unwrap_or_else(|_| Err("no network interface is up".to_owned()));
         listening.push(listened.map_err(|reason| StartError::Listen {
@@ -106,7 +110,7 @@ async fn listen(swarm: &mut Swarm<Behaviour>, address: SocketAddr) -> Result<Soc
     }
 }
 
-fn build(keypair: &Keypair) -> Result<Swarm<Behaviour>, StartError> {
+fn build(keypair: &Keypair, sockets: Vec<UdpSocket>) -> Result<Swarm<Behaviour>, StartError> {
     let connections = ConnectionLimits::default()
         .with_max_pending_incoming(Some(limits::PENDING_INCOMING_MAX))
         .with_max_pending_outgoing(Some(limits::PENDING_OUTGOING_MAX))
@@ -117,7 +121,7 @@ fn build(keypair: &Keypair) -> Result<Swarm<Behaviour>, StartError> {
         streams: Streams::default(),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(limits::PING_INTERVAL)),
     };
-    let transport = QuicTransport::new(keypair)
+    let transport = QuicTransport::new(keypair, sockets)
         .map_err(|error| StartError::Transport(error.to_string()))?
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
         .boxed();

@@ -18,7 +18,7 @@ const REUSE: DialOpts = DialOpts {
 
 fn transport() -> (PeerId, QuicTransport) {
     let key = Keypair::generate_ed25519();
-    let transport = QuicTransport::new(&key).expect("a configuration");
+    let transport = QuicTransport::new(&key, Vec::new()).expect("a configuration");
     (key.public().to_peer_id(), transport)
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use antiphon_node::peers::{Misbehavior, PeerEvent, PeerTransport, PeerTransportConfig};
+use antiphon_node::peers::{self, Misbehavior, PeerEvent};
 use antiphon_protocol::peer::PeerMessage;
 use antiphon_protocol::ticket::CLOCK_TOLERANCE_SECS;
 use antiphon_protocol::{ErrorCode, NodeId, SwarmId, UnixSeconds};
@@ -121,15 +121,7 @@ async fn an_unspecified_address_is_reported_as_such_with_its_port() {
 async fn a_taken_port_is_an_error_that_names_it() {
     let node = TestNode::start(2).await;
     let taken = node.handle.listen_addresses()[0];
-    let config = PeerTransportConfig {
-        identity: [3; 32],
-        listen: vec![taken],
-        tracker_key: tracker().verifying_key(),
-        limits: LIMITS,
-        now: std::sync::Arc::new(|| NOW),
-    };
-    let started = PeerTransport::start(config, node.store.clone(), node.store.clone()).await;
-    let error = started.err().expect("the port is taken");
+    let error = peers::bind(&[taken]).expect_err("the port is taken");
     assert!(error.to_string().contains(&taken.to_string()), "{error}");
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use antiphon_node::peers::{
-    FetchOrder, PeerEvent, PeerHandle, PeerTransport, PeerTransportConfig, WallClock,
+    self, FetchOrder, PeerEvent, PeerHandle, PeerTransport, PeerTransportConfig, WallClock,
 };
 use antiphon_node::span_io::{ChunkSink, SinkError, SourceError, SpanSource};
 use antiphon_protocol::peer::{PeerContact, PeerLimits, Priority, SpanRequest};
@@ -202,7 +202,7 @@ impl TestNode {
         let now: WallClock = Arc::new(move || UnixSeconds(seen.load(Ordering::Relaxed)));
         let config = PeerTransportConfig {
             identity: [secret; 32],
-            listen: vec![listen.parse().expect("an address")],
+            listen: peers::bind(&[listen.parse().expect("an address")]).expect("a free port"),
             tracker_key: tracker().verifying_key(),
             limits,
             now,
