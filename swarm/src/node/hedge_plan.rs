@@ -19,6 +19,12 @@ use crate::time::{Duration, Instant};
 /// ways to the origin and some peers. Guess.
 const COPIES_MAX: usize = 4;
 
+/// However slow the origin was before, its other way is asked after so much silence where a chunk is
+/// needed soon. An origin that had run dry is remembered with delays of seconds, and a way that is
+/// dead meanwhile would be waited for past the moment at which a play counts as starved: half of
+/// that leaves the other way as long.
+const ORIGIN_SILENCE_MAX: Duration = Duration::from_millis(900);
+
 impl NodeCore {
     /// Sets the next look at each request of the play to the moment it counts as late.
     pub(crate) fn wake_for_hedge(&mut self, now: Instant, play: &Playback) {
@@ -42,12 +48,18 @@ impl NodeCore {
     }
 
     fn late_at(&self, now: Instant, request: &Request, progress: &Progress) -> Instant {
-        let mut start = self.config.start;
-        if matches!(request.source, Source::Origin(_)) {
-            // The second way to the origin is a fallback, not a race: QUIC has a head start.
-            start.hedge_min = start.hedge_max;
+        let (mut start, ladder) = (self.config.start, &self.config.ladder);
+        if matches!(request.source, Source::Peer(_)) {
+            return late_at(now, progress, ladder, &start);
         }
-        late_at(now, progress, &self.config.ladder, &start)
+        // The second way to the origin is a fallback, not a race: QUIC has a head start.
+        start.hedge_min = start.hedge_max;
+        let late = late_at(now, progress, ladder, &start);
+        if Rung::of(progress.need, ladder) <= Rung::Parallel {
+            late.min(progress.last + ORIGIN_SILENCE_MAX)
+        } else {
+            late
+        }
     }
 
     fn progress_of(&self, now: Instant, play: &Playback, request: &Request) -> Progress {

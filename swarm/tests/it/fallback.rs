@@ -166,6 +166,27 @@ fn one_way_to_the_origin_is_enough() {
 }
 
 #[test]
+fn a_dead_way_to_an_origin_that_was_slow_before_starves_no_play() {
+    for (quic, http) in [(Route::Silent, Route::Up), (Route::Up, Route::Silent)] {
+        let (mut world, listener, first) = world(0);
+        let second = world.publish(2, song(60));
+        world.origin.latency = Duration::from_millis(1_500);
+        world.play(listener, first);
+        world.run(SECOND.saturating_mul(200));
+        world.origin.latency = Duration::from_millis(10);
+        (world.quic, world.http) = (quic, http);
+        world.nodes[listener].events.clear();
+        world.play(listener, second);
+        world.run(SECOND.saturating_mul(70));
+        let latency = world.start_latency(listener, 1);
+        assert!(latency <= SECOND, "{quic:?} {http:?}: {latency:?}");
+        let starved = |e: &Event| matches!(e, Event::Starved { .. });
+        assert!(!world.nodes[listener].events.iter().any(starved));
+        assert!(world.nodes[listener].plays[1].ended);
+    }
+}
+
+#[test]
 fn a_play_nobody_can_feed_says_so_within_two_seconds_and_goes_on_when_it_can() {
     for outage in [Route::Refusing, Route::Silent] {
         let (mut world, listener, track) = world(0);
