@@ -120,6 +120,11 @@ impl Oracle {
         self.watched[usize::from(node)].disk_at = Some(now);
     }
 
+    /// When the disk of a node lost something last, in this run of its process.
+    pub(crate) fn disk_lost_at(&self, node: u16) -> Option<u64> {
+        self.watched[usize::from(node)].disk_at
+    }
+
     pub(crate) fn process_ended(&mut self, node: u16) {
         self.watched[usize::from(node)] = Watched::default();
     }

@@ -145,7 +145,9 @@ enum Verdict {
     Waits,
 }
 
-/// Everybody plays within 5 s of the last fault or of pressing play, once the tracker answers.
+/// Everybody plays within 5 s of the last fault or of pressing play, once the tracker answers. A
+/// chunk that went bad on a disk before shows only when it is read; then these 5 s begin with it,
+/// because nobody could have asked for it earlier.
 fn judge_healing(harness: &Harness, patience: u64) -> Result<Verdict, Broken> {
     let mut verdict = Verdict::Plays;
     for node in harness.nodes.iter().filter(|node| !node.shut_out) {
@@ -166,10 +168,11 @@ fn judge_healing(harness: &Harness, patience: u64) -> Result<Verdict, Broken> {
             continue;
         };
         let healed = harness.faults.healed_at.unwrap_or(0);
-        let waits = harness.now - healed.max(playing.licensed_at);
+        let disk = harness.oracle.disk_lost_at(node.host).unwrap_or(0);
+        let waits = harness.now - healed.max(playing.licensed_at).max(disk);
         if waits >= HEALED_MICROS {
             let text = format!(
-                "node {} does not play {:.1} s after all faults ended (play {} of track {}, {:?})",
+                "node {} does not play {:.1} s after it could, with all faults ended (play {} of track {}, {:?})",
                 node.host,
                 waits as f64 / 1e6,
                 playing.number,
