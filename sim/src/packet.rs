@@ -30,6 +30,7 @@ mod serving;
 mod session;
 mod taking;
 mod tracker;
+mod tracker_client;
 pub mod transport;
 mod vices;
 

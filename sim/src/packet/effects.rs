@@ -11,7 +11,7 @@ use crate::packet::disk::Read;
 use crate::packet::harness::Harness;
 use crate::packet::oracle::Broken;
 use crate::packet::profile::Chance;
-use crate::packet::tracker::Pending;
+use crate::packet::tracker_client::Pending;
 
 impl Harness {
     pub(crate) fn carry_out(&mut self, node: u16, output: Output) {

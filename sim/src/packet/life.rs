@@ -10,7 +10,7 @@ use crate::packet::clock::Clock;
 use crate::packet::happening::Task;
 use crate::packet::harness::Harness;
 use crate::packet::profile::{Chance, Vice};
-use crate::packet::tracker::Pending;
+use crate::packet::tracker_client::Pending;
 
 /// From the start of the process to the listener's first press of a key, at most.
 const FIRST_PLAY_MICROS: u64 = 1_000_000;

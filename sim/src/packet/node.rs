@@ -21,7 +21,7 @@ use crate::packet::player::Player;
 use crate::packet::profile::Persona;
 use crate::packet::serving::Serving;
 use crate::packet::taking::PeerFetch;
-use crate::packet::tracker::TrackerClient;
+use crate::packet::tracker_client::TrackerClient;
 use crate::packet::transport::{ConnectionId, Side};
 
 /// Where a connection with a peer stands.

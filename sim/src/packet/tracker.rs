@@ -1,5 +1,6 @@
-//! The tracker's registry behind its real messages, and a node's client of it.
-//! Follows `node/src/tracker_client/`. Accounts are not modelled: whoever attaches is let in.
+//! The tracker's registry behind its real messages, answered as `tracker/src/server/answers.rs`
+//! does. Accounts are not modelled: whoever attaches is let in. Nor are epochs: swarms keep their
+//! names.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,36 +10,20 @@ use antiphon_protocol::peer::Extent;
 use antiphon_protocol::signed::Signed;
 use antiphon_protocol::ticket::{Capability, PASS_LIFETIME_SECS, RegionClass, Ticket};
 use antiphon_protocol::tracker::{
-    AccessToken, AnnounceEntry, Attached, Holder, OpenedTrack, OriginAddress, Passes, TrackerReply,
+    AnnounceEntry, Attached, Holder, OpenedTrack, OriginAddress, Passes, TrackerReply,
     TrackerRequest,
 };
-use antiphon_protocol::{AccountId, ErrorCode, Millis, Rung, UnixSeconds};
-use antiphon_swarm::node::input::TrackerEvent;
+use antiphon_protocol::{AccountId, ErrorCode, Millis, UnixSeconds};
 use antiphon_swarm::registry::{Held, PeerProfile, RegistryConfig};
-use antiphon_swarm::{Duration, Input, Instant, PeerKey, RenditionKey, SwarmRegistry};
+use antiphon_swarm::{Instant, PeerKey, RenditionKey, SwarmRegistry};
 
 use crate::packet::frames;
-use crate::packet::happening::{Happening, Task};
-use crate::packet::harness::{Harness, Tag};
+use crate::packet::happening::Happening;
+use crate::packet::harness::Harness;
 use crate::packet::music::EPOCH;
 use crate::packet::node::{contact, node_id};
-use crate::packet::oracle::Broken;
 use crate::packet::profile::Chance;
-use crate::packet::transport::{ConnectionId, Settings};
-
-/// The client's constants.
-const CONNECT_MICROS: u64 = 2_000_000;
-const REQUEST_MICROS: u64 = 3_000_000;
-const BACKOFF_FIRST: u64 = 250_000;
-const BACKOFF_LONGEST: u64 = 30_000_000;
-const LINK: Settings = Settings {
-    window: 12_000,
-    trip: 100_000,
-    send_window: 1 << 20,
-    stream_window: 512 * 1024,
-    idle: 15_000_000,
-    keep_alive: 5_000_000,
-};
+use crate::packet::transport::ConnectionId;
 
 /// The tracker.
 #[derive(Debug)]
@@ -76,208 +61,7 @@ fn registry(seed: u64, life: u64) -> SwarmRegistry {
     SwarmRegistry::new(RegistryConfig::default(), draws.bytes())
 }
 
-/// What a request was for.
-#[derive(Clone, Debug)]
-pub(crate) enum Pending {
-    Attach,
-    /// Of a track, for a play with this number.
-    Open(usize, u32),
-    Lookup(RenditionKey),
-    Announce(Vec<RenditionKey>),
-    Leave,
-}
-
-/// A node's link to the tracker.
-#[derive(Debug, Default)]
-pub(crate) struct TrackerClient {
-    pub(crate) connection: Option<ConnectionId>,
-    pub(crate) up: bool,
-    failures: u32,
-    pending: BTreeMap<u16, Pending>,
-    /// Waits before it attaches again.
-    waiting: bool,
-}
-
 impl Harness {
-    /// Connects to the tracker.
-    pub(crate) fn attach(&mut self, node: u16) {
-        let host = self.tracker.host;
-        let client = &mut self.nodes[usize::from(node)].tracker;
-        client.waiting = false;
-        if client.connection.is_some() {
-            return;
-        }
-        let id = self
-            .network
-            .open(node, host, [LINK; 2], false, Tag::Tracker as u8);
-        client.connection = Some(id);
-        self.later(node, CONNECT_MICROS, Task::AttachBy(id));
-    }
-
-    pub(crate) fn attach_by(&mut self, node: u16, id: ConnectionId) {
-        let client = &self.nodes[usize::from(node)].tracker;
-        if client.connection == Some(id) && !client.up {
-            self.network.close(id, 0, 0);
-            self.tracker_closed(node, id);
-        }
-    }
-
-    pub(crate) fn tracker_connected(&mut self, node: u16, _id: ConnectionId) {
-        let request = TrackerRequest::Attach {
-            token: AccessToken([1; 32]),
-            proof: ([0; 32], [0; 32]),
-            node: node_id(node),
-            addresses: contact(node).addresses,
-        };
-        self.ask_tracker(node, &request, Pending::Attach);
-    }
-
-    /// False if there is no connection to ask on.
-    pub(crate) fn ask_tracker(
-        &mut self,
-        node: u16,
-        request: &TrackerRequest,
-        what: Pending,
-    ) -> bool {
-        let client = &mut self.nodes[usize::from(node)].tracker;
-        let ready = client.up || matches!(what, Pending::Attach);
-        let Some(id) = client.connection.filter(|_| ready) else {
-            self.request_failed(node, what);
-            return false;
-        };
-        let stream = self.network.open_stream(id);
-        frames::put(&mut self.network, id, 0, stream, request);
-        self.network.finish(id, 0, stream);
-        client.pending.insert(stream, what);
-        self.later(node, REQUEST_MICROS, Task::TrackerBy(id, stream));
-        true
-    }
-
-    pub(crate) fn tracker_by(&mut self, node: u16, id: ConnectionId, stream: u16) {
-        let client = &mut self.nodes[usize::from(node)].tracker;
-        if client.connection != Some(id) {
-            return;
-        }
-        if let Some(what) = client.pending.remove(&stream) {
-            self.network.reset(id, 0, stream);
-            self.request_failed(node, what);
-        }
-    }
-
-    fn request_failed(&mut self, node: u16, what: Pending) {
-        match what {
-            Pending::Attach | Pending::Leave => {}
-            Pending::Open(track, play) => self.opened(node, track, play, false),
-            Pending::Lookup(_) | Pending::Announce(_) => {
-                self.tell(node, Input::Tracker(TrackerEvent::Unreachable));
-            }
-        }
-    }
-
-    pub(crate) fn tracker_closed(&mut self, node: u16, id: ConnectionId) {
-        let client = &mut self.nodes[usize::from(node)].tracker;
-        if client.connection != Some(id) {
-            return;
-        }
-        (client.connection, client.up) = (None, false);
-        client.failures += 1;
-        let doubled = (BACKOFF_FIRST << client.failures.min(16)).min(BACKOFF_LONGEST) / 2;
-        let failed = core::mem::take(&mut client.pending);
-        client.waiting = true;
-        let entity = u64::from(node) << 32 | u64::from(client.failures);
-        let wait = doubled + self.draws(Chance::Backoff, entity).below(doubled);
-        for what in failed.into_values() {
-            self.request_failed(node, what);
-        }
-        self.tell(node, Input::Tracker(TrackerEvent::Unreachable));
-        self.later(node, wait, Task::Attach);
-    }
-
-    pub(crate) fn tracker_readable(&mut self, node: u16, id: ConnectionId, stream: u16) {
-        let reply = frames::take::<TrackerReply>(&mut self.network, id, 0, stream);
-        let reply = match reply {
-            Ok(None) => return,
-            Ok(Some((reply, _))) => reply,
-            Err(error) => {
-                let text = format!("the tracker's reply cannot be read: {error}");
-                return self.break_with(Broken::correctness(self.now, text));
-            }
-        };
-        let rtt = Duration::from_micros(self.network.round_trip(id, 0));
-        let client = &mut self.nodes[usize::from(node)].tracker;
-        let Some(what) = client.pending.remove(&stream) else {
-            return;
-        };
-        match (what, reply) {
-            (Pending::Attach, TrackerReply::Attached(attached)) => {
-                (client.up, client.failures) = (true, 0);
-                let entry = &mut self.nodes[usize::from(node)];
-                entry.ticket = Some(attached.passes.ticket);
-                let contact = entry.contact();
-                entry.directory.set_ourselves(contact);
-                self.tell(node, Input::Tracker(TrackerEvent::Rtt(rtt)));
-                self.tell(node, Input::Tracker(TrackerEvent::Reachable));
-            }
-            (Pending::Open(track, play), TrackerReply::Opened(opened)) => {
-                self.tell(node, Input::Tracker(TrackerEvent::Rtt(rtt)));
-                self.take_opened(node, track, play, *opened);
-            }
-            (Pending::Lookup(rendition), TrackerReply::Holders { swarm, holders }) => {
-                let directory = &mut self.nodes[usize::from(node)].directory;
-                directory.name_swarm(rendition, swarm);
-                self.tell_holders(node, rendition, holders);
-            }
-            (
-                Pending::Announce(renditions),
-                TrackerReply::Announced {
-                    swarms,
-                    again_after,
-                },
-            ) => {
-                let directory = &mut self.nodes[usize::from(node)].directory;
-                for (rendition, swarm) in renditions.into_iter().zip(swarms) {
-                    if let Some(swarm) = swarm {
-                        directory.name_swarm(rendition, swarm);
-                    }
-                }
-                let again_after = Duration::from_millis(u64::from(again_after.clamped().0));
-                self.tell(
-                    node,
-                    Input::Tracker(TrackerEvent::Announced { again_after }),
-                );
-            }
-            (Pending::Leave, TrackerReply::Left) => {}
-            (what, TrackerReply::Refused { .. }) => self.request_failed(node, what),
-            (what, reply) => {
-                let text = format!("the tracker answers {what:?} with {reply:?}");
-                self.break_with(Broken::correctness(self.now, text));
-            }
-        }
-    }
-
-    pub(crate) fn tell_holders(&mut self, node: u16, key: RenditionKey, holders: Vec<Holder>) {
-        let directory = &mut self.nodes[usize::from(node)].directory;
-        let holders = holders.into_iter().filter_map(|holder| {
-            let peer = directory.intern_contact(holder.contact)?;
-            Some((peer, holder.full))
-        });
-        let holders = holders.collect();
-        let event = TrackerEvent::Holders {
-            rendition: key,
-            holders,
-        };
-        self.tell(node, Input::Tracker(event));
-    }
-
-    /// Asks for everything needed to play a track.
-    pub(crate) fn open_track(&mut self, node: u16, track: usize, play: u32) {
-        let request = TrackerRequest::Open {
-            track: self.music.tracks[track].id,
-            rung: Rung::Standard,
-        };
-        self.ask_tracker(node, &request, Pending::Open(track, play));
-    }
-
     /// A request is at the tracker.
     pub(crate) fn tracker_asked(&mut self, id: ConnectionId, stream: u16) {
         let frame = frames::take::<TrackerRequest>(&mut self.network, id, 1, stream);
@@ -384,6 +168,15 @@ impl Harness {
 
     fn announced(&mut self, node: u16, entries: &[AnnounceEntry]) -> TrackerReply {
         let now = Instant::from_micros(self.now);
+        let again = self.tracker.registry.announce_interval();
+        let again_after = Millis(again.as_millis() as u32);
+        if entries.is_empty() {
+            let believed = self.tracker.registry.renew(now, PeerKey(node.into()));
+            return TrackerReply::Renewed {
+                everything: !believed,
+                again_after,
+            };
+        }
         let mut swarms = Vec::new();
         for entry in entries {
             let Some(track) = self.music.by_content(entry.content) else {
@@ -402,10 +195,9 @@ impl Harness {
         if let Some(due) = self.tracker.registry.poll_timeout() {
             self.queue.push(due.as_micros(), Happening::TidyRegistry);
         }
-        let again = self.tracker.registry.announce_interval();
         TrackerReply::Announced {
             swarms,
-            again_after: Millis(again.as_millis() as u32),
+            again_after,
         }
     }
 
@@ -434,5 +226,35 @@ const fn not_found() -> TrackerReply {
     TrackerReply::Refused {
         code: ErrorCode::NOT_FOUND,
         retry_after: Millis(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::profile::Profile;
+
+    #[test]
+    fn an_announce_without_entries_renews_what_was_said_before() {
+        let renewed = |reply| match reply {
+            TrackerReply::Renewed { everything, .. } => everything,
+            other => panic!("{other:?}"),
+        };
+        let mut harness = Harness::new(Profile::of(1, 2, 1, 3), 1);
+        assert!(renewed(harness.announced(0, &[])), "nobody attached");
+        let profile = PeerProfile {
+            region: 1,
+            prefix: 0,
+            uploads: true,
+        };
+        let registry = &mut harness.tracker.registry;
+        registry.join(Instant::from_micros(0), PeerKey(0), profile);
+        let entry = AnnounceEntry {
+            content: harness.music.tracks[0].content,
+            extent: Extent::Full,
+        };
+        let reply = harness.announced(0, &[entry]);
+        assert!(matches!(reply, TrackerReply::Announced { .. }), "{reply:?}");
+        assert!(!renewed(harness.announced(0, &[])), "it is believed on");
     }
 }
