@@ -4,6 +4,8 @@
 //! Connections are open and their windows cold. The fluid side is computed as the world does it: a
 //! flow for each transfer, marks every 256 KiB, and [`path::ramp_delay`] on top.
 
+use serde_json::{Value, json};
+
 use crate::engine::queue::{Event, EventQueue};
 use crate::engine::random::Draws;
 use crate::net::allocate::Allocator;
@@ -80,6 +82,18 @@ pub fn compare() -> Vec<Fidelity> {
         .into_iter()
         .map(|(family, errors)| summary(family, &errors))
         .collect()
+}
+
+/// One JSON object for each family.
+#[must_use]
+pub fn report(families: &[Fidelity]) -> Value {
+    let row = |one: &Fidelity| {
+        json!({
+            "family": one.family, "transfers": one.transfers, "median_error": one.median,
+            "p95_error": one.p95, "bias": one.bias,
+        })
+    };
+    families.iter().map(row).collect()
 }
 
 fn summary(family: &'static str, errors: &[f64]) -> Fidelity {

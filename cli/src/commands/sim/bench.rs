@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use antiphon_sim::engine::bench::HoldModel;
+use antiphon_sim::packet::fidelity;
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
@@ -260,21 +261,12 @@ fn allocators(nets: u64, max_median: f64, max_p99: f64) -> Value {
 }
 
 fn fluid_against_packets(max_median: f64, max_p95: f64) -> Value {
-    let families = antiphon_sim::packet::fidelity::compare();
+    let families = fidelity::compare();
     let good = families
         .iter()
         .all(|family| family.median <= max_median && family.p95 <= max_p95);
-    let rows: Vec<Value> = families
-        .iter()
-        .map(|one| {
-            json!({
-                "family": one.family, "transfers": one.transfers, "median_error": one.median,
-                "p95_error": one.p95, "bias": one.bias,
-            })
-        })
-        .collect();
     json!({
-        "families": rows, "pass": good,
+        "families": fidelity::report(&families), "pass": good,
         "accept": {"median_error": max_median, "p95_error": max_p95},
     })
 }

@@ -173,16 +173,7 @@ fn tell(args: &SimFuzzArgs, mut sums: Sums, failures: &[Failure], wall: f64) -> 
 pub(super) fn show_fidelity(json: bool) -> anyhow::Result<()> {
     let families = fidelity::compare();
     if json {
-        let rows: Vec<_> = families
-            .iter()
-            .map(|one| {
-                json!({
-                    "family": one.family, "transfers": one.transfers, "median_error": one.median,
-                    "p95_error": one.p95, "bias": one.bias,
-                })
-            })
-            .collect();
-        return output::json(&json!({ "fidelity": rows }));
+        return output::json(&json!({ "fidelity": fidelity::report(&families) }));
     }
     for one in families {
         output::result(&format!(
