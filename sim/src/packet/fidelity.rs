@@ -272,6 +272,7 @@ fn packet_times(case: &Case) -> Vec<u64> {
                 stream_window: 1 << 22,
                 idle: END_MICROS,
                 keep_alive: 0,
+                resets: false,
             };
             let (from, to) = (transfer.to as u16, transfer.from as u16);
             network.open(from, to, [settings; 2], false, 0)

@@ -332,4 +332,5 @@ pub(crate) const PEER: Settings = Settings {
     stream_window: 256 * 1024,
     idle: 45_000_000,
     keep_alive: 20_000_000,
+    resets: false,
 };

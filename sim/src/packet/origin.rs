@@ -101,6 +101,7 @@ const CLIENT: Settings = Settings {
     stream_window: 256 * 1024,
     idle: 40_000_000,
     keep_alive: 15_000_000,
+    resets: false,
 };
 const SERVER: Settings = Settings {
     window: 64 * 1024,
@@ -176,7 +177,8 @@ impl Harness {
                 OriginRoute::Http => Tag::OriginHttp,
             };
             let early = route == OriginRoute::Quic && link.session == Some(origin.1);
-            let settings = [CLIENT, SERVER];
+            let resets = route == OriginRoute::Http;
+            let settings = [CLIENT, SERVER].map(|side| Settings { resets, ..side });
             let id = self
                 .network
                 .open(node, origin.0, settings, early, tag as u8);

@@ -28,6 +28,7 @@ const LINK: Settings = Settings {
     stream_window: 512 * 1024,
     idle: 15_000_000,
     keep_alive: 5_000_000,
+    resets: false,
 };
 
 /// What a request was for.

@@ -71,6 +71,9 @@ pub struct Settings {
     pub idle: u64,
     /// Silence after which the other side is asked for a sign; zero is never.
     pub keep_alive: u64,
+    /// Whether the host answers what comes for a connection from before it died with a close, as
+    /// TCP does. QUIC cannot: its keys for that are drawn anew at each start.
+    pub resets: bool,
 }
 
 /// What applications hear.

@@ -28,6 +28,16 @@ fn schedules_with_faults_break_no_promise() {
     assert!(faults > 10, "{faults}");
 }
 
+/// What each of them found: an origin whose line stayed blocked for as long as it had been nearly
+/// full (185), a bad chunk on a disk that was read just before the last look (55), and a head asked
+/// on one dead connection alone because the origin had been slow (311).
+#[test]
+fn schedules_that_once_failed_pass() {
+    for seed in [185, 55, 311] {
+        run(seed, 12, 300).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
 #[test]
 fn the_same_schedule_gives_the_same_digest_and_another_does_not() {
     let first = run(5, 6, 30).unwrap_or_else(|failure| panic!("{failure}"));

@@ -27,7 +27,12 @@ impl Network {
         };
         let end = &mut connection.ends[side];
         match end.state {
-            State::Dead => return,
+            State::Dead => {
+                if connection.settings[side].resets && packet.kind != Kind::Close {
+                    self.send_close(id, side);
+                }
+                return;
+            }
             State::Closed => {
                 if packet.kind != Kind::Close {
                     self.send_close(id, side);

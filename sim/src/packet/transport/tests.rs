@@ -17,6 +17,7 @@ const SETTINGS: Settings = Settings {
     stream_window: 256 * 1024,
     idle: 45_000_000,
     keep_alive: 20_000_000,
+    resets: false,
 };
 
 struct Bench {
@@ -159,6 +160,22 @@ fn a_dead_host_is_noticed_by_silence_and_a_close_at_once() {
         Some(Event::Closed(id, 1, Some(7)))
     );
     assert_eq!(bench.network.connections(), 0, "both sides are over");
+}
+
+#[test]
+fn a_host_that_is_back_resets_what_it_has_forgotten_if_the_protocol_can() {
+    for resets in [false, true] {
+        let mut bench = Bench::new(1_000_000, 20_000, Weather::default(), 1);
+        let settings = Settings { resets, ..SETTINGS };
+        let id = bench.network.open(0, 1, [settings; 2], false, 0);
+        let stream = bench.network.open_stream(id);
+        bench.until(1_000_000, Event::Connected(id, 1));
+        bench.network.kill_host(1);
+        bench.network.revive_host(1);
+        bench.network.write(id, 0, stream, b"anybody?");
+        let closed = resets.then_some(Event::Closed(id, 0, Some(0)));
+        assert_eq!(bench.next(10_000_000), closed);
+    }
 }
 
 #[test]
