@@ -255,6 +255,12 @@ pub struct OwnNodeArgs {
     /// Most that is uploaded, in kilobits a second; 0 uploads nothing.
     #[arg(long, value_name = "KBIT")]
     pub upload_kbit: Option<u32>,
+    /// Share of the cache for copies kept for others, because few hold them, in percent; 0 keeps none.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=100))]
+    pub placement: u16,
+    /// Seconds online before this node offers to keep such copies.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub placement_after: u32,
     /// Account to log in with when there is no session; the password is ANTIPHON_PASSWORD.
     #[arg(long, env = "ANTIPHON_USER")]
     pub user: Option<String>,

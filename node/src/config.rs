@@ -32,6 +32,11 @@ pub struct NodeConfig {
     pub uploads: bool,
     /// Audio kept on disk, in bytes; none is a tenth of what is free, within bounds.
     pub cache_bytes: Option<ByteCount>,
+    /// Hundredths of the cache for copies that are kept for others, because few hold them; 0 keeps
+    /// none.
+    pub placement_percent: u16,
+    /// Seconds online after which the tracker is asked what to keep for others.
+    pub placement_after_secs: u32,
     /// The quality to ask for.
     pub rung: Rung,
     /// Where sound goes: `device`, `device:NAME`, `wav:FILE`, `null`; none plays nothing (seed).
@@ -51,6 +56,8 @@ impl Default for NodeConfig {
             upload: UPLOAD_DEFAULT,
             uploads: true,
             cache_bytes: None,
+            placement_percent: 5,
+            placement_after_secs: 600,
             rung: Rung::Standard,
             sink: Some("device".to_owned()),
             origin_only: false,

@@ -9,6 +9,7 @@ mod commands;
 mod controls;
 mod effects;
 mod network;
+mod placement;
 mod player_events;
 mod playing;
 mod queries;

@@ -59,6 +59,8 @@ pub(crate) struct PlayLog {
 }
 
 impl PlayLog {
+    /// A play begins. What was fetched for it while its license was on its way is its own: if it
+    /// began then, only another rendition is news.
     pub(crate) fn begin(&mut self, beginning: Beginning) {
         let Beginning {
             id,
@@ -70,8 +72,14 @@ impl PlayLog {
             began_unix_us,
             commanded,
         } = beginning;
-        self.begin_without_data(id, track, began, began_unix_us, commanded);
-        if let Some(play) = self.play(id) {
+        if self.play(id).is_none() {
+            self.begin_without_data(id, track, began, began_unix_us, commanded);
+        }
+        let known = |play: &&mut Play| {
+            let data = play.data.as_ref();
+            data.is_some_and(|data| data.rendition == rendition)
+        };
+        if let Some(play) = self.play(id).filter(|play| !known(play)) {
             play.data = Some(Data {
                 rendition,
                 geometry,
@@ -280,6 +288,24 @@ mod tests {
             log.read(PlayId(1), ChunkIndex(chunk));
         }
         assert_eq!(log.totals().0.cache, CHUNK_BYTES);
+    }
+
+    #[test]
+    fn what_came_while_the_license_was_on_its_way_is_no_cache_hit() {
+        let geometry = Geometry::new(ByteCount(CHUNK_BYTES * 4)).expect("legal");
+        let (wished, opened) = (RenditionKey(7), RenditionKey(8));
+        let mut log = PlayLog::default();
+        begin(&mut log, 1, wished, ChunkSet::empty(geometry));
+        log.received(wished, Source::Peer(PeerKey(1)), CHUNK_BYTES, 0);
+        begin(&mut log, 1, wished, ChunkSet::full(geometry));
+        log.read(PlayId(1), ChunkIndex(0));
+        let bytes = log.record(PlayId(1)).expect("a play").bytes;
+        assert_eq!((bytes.peers, bytes.cache), (CHUNK_BYTES, 0));
+        begin(&mut log, 1, opened, ChunkSet::full(geometry));
+        log.read(PlayId(1), ChunkIndex(0));
+        let bytes = log.record(PlayId(1)).expect("the same play").bytes;
+        assert_eq!((bytes.peers, bytes.cache), (CHUNK_BYTES, CHUNK_BYTES));
+        assert_eq!(log.records().len(), 1);
     }
 
     #[test]

@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use antiphon_protocol::verified::{Item, PARENT_BYTES};
 use antiphon_protocol::{ByteCount, CHUNK_BYTES, ChunkIndex, ChunkSet, ContentId, Geometry};
+use antiphon_swarm::node::input::Keep;
 use tokio::sync::mpsc;
 
 use crate::span_io::{ChunkSink, SinkError, SourceError, SpanSource, VerifiedItems};
@@ -93,8 +94,8 @@ pub struct Held {
     pub held: ChunkSet,
     /// How long ago it was used.
     pub idle: Duration,
-    /// Whether the listener wants it kept.
-    pub pinned: bool,
+    /// How firmly it is kept.
+    pub keep: Keep,
 }
 
 /// What became of a chunk that was put.
@@ -282,11 +283,10 @@ impl ChunkStore {
         }
     }
 
-    /// Notes whether the listener wants a rendition kept. The store only remembers it.
-    pub fn set_pinned(&self, content: ContentId, pinned: bool) {
+    /// Notes how firmly a rendition is kept. The store only remembers it.
+    pub fn set_keep(&self, content: ContentId, keep: Keep) {
         if let Some(rendition) = self.inner.rendition(content) {
-            self.inner
-                .change(&rendition, |holding| holding.pinned = pinned);
+            self.inner.change(&rendition, |holding| holding.keep = keep);
         }
     }
 

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::limits::{
     ADDRESSES_PER_NODE_MAX, ANNOUNCES_PER_REQUEST_MAX, CATALOG_PAGE_MAX, FIND_HOPS_MAX,
     HOLDERS_PER_ANSWER_MAX, HOLDINGS_PER_MESSAGE_MAX, ORIGINS_MAX, PEER_FRAME_BYTES_MAX,
-    RENDITION_BYTES_MAX, SPAN_FRAME_BYTES_MAX, TEXT_BYTES_MAX, TRACKER_FRAME_BYTES_MAX,
+    PLACEMENTS_PER_ANSWER_MAX, RENDITION_BYTES_MAX, SPAN_FRAME_BYTES_MAX, TEXT_BYTES_MAX,
+    TRACKER_FRAME_BYTES_MAX,
 };
 use crate::origin::{OriginReply, OriginRequest};
 use crate::peer::{DataReply, DataRequest, EXTENT_BYTES_MAX, Extent, PeerContact, PeerMessage};
@@ -216,6 +217,7 @@ impl Message for TrackerRequest {
                     && entries.iter().all(|entry| extent_ok(&entry.extent))
             }
             Self::Lookup { limit, .. } => usize::from(*limit) <= HOLDERS_PER_ANSWER_MAX,
+            Self::Placements { limit } => usize::from(*limit) <= PLACEMENTS_PER_ANSWER_MAX,
             Self::Open { .. } | Self::Renew | Self::Leave => true,
         }
     }
@@ -244,6 +246,10 @@ impl Message for TrackerReply {
             Self::Opened(opened) => holders_ok(&opened.holders),
             Self::Announced { swarms, .. } => swarms.len() <= ANNOUNCES_PER_REQUEST_MAX,
             Self::Holders { holders, .. } => holders_ok(holders),
+            Self::Placements { placements } => {
+                placements.len() <= PLACEMENTS_PER_ANSWER_MAX
+                    && placements.iter().all(|one| holders_ok(&one.holders))
+            }
             Self::Refused { .. }
             | Self::Session { .. }
             | Self::Passes(_)

@@ -33,6 +33,9 @@ pub const SPAN_CHUNKS_MAX: u32 = 64;
 /// Holders in one answer of the tracker or of a peer.
 pub const HOLDERS_PER_ANSWER_MAX: usize = 10;
 
+/// Renditions a node is asked to keep for others in one answer of the tracker; guess.
+pub const PLACEMENTS_PER_ANSWER_MAX: usize = 4;
+
 /// Swarms in one [`crate::peer::PeerMessage::Have`] or announce from a peer's point of view.
 pub const HOLDINGS_PER_MESSAGE_MAX: usize = 32;
 

@@ -16,7 +16,7 @@ use crate::identity::DevicePublic;
 use crate::license::License;
 use crate::limits::{
     ADDRESSES_PER_NODE_MAX, ANNOUNCES_PER_REQUEST_MAX, CATALOG_PAGE_MAX, HOLDERS_PER_ANSWER_MAX,
-    ORIGINS_MAX, TEXT_BYTES_MAX,
+    ORIGINS_MAX, PLACEMENTS_PER_ANSWER_MAX, TEXT_BYTES_MAX,
 };
 use crate::manifest::{Rung, TrackManifest};
 use crate::peer::{Extent, PeerContact};
@@ -120,6 +120,11 @@ pub enum TrackerRequest {
     Renew,
     /// The node is going offline; forget what it holds.
     Leave,
+    /// What this node should keep for others, because few hold it.
+    Placements {
+        /// At most [`crate::limits::PLACEMENTS_PER_ANSWER_MAX`].
+        limit: u8,
+    },
 }
 
 /// One rendition a node can serve, by its content: the tracker knows both names.
@@ -212,6 +217,26 @@ pub enum TrackerReply {
         /// When to say it again, from receipt.
         again_after: Millis,
     },
+    /// Answers `Placements`, most wanted first. No keys come with it: what is kept is sealed.
+    Placements {
+        /// What to keep.
+        #[serde(deserialize_with = "crate::bounded::list::<_, _, PLACEMENTS_PER_ANSWER_MAX>")]
+        placements: Vec<Placement>,
+    },
+}
+
+/// A rendition that a node is asked to keep for others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// What the track is.
+    pub manifest: Signed<TrackManifest>,
+    /// Its rendition.
+    pub content: ContentId,
+    /// Its swarm of the day.
+    pub swarm: SwarmId,
+    /// Who can serve it, best first; none if it is to come from the origin.
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, HOLDERS_PER_ANSWER_MAX>")]
+    pub holders: Vec<Holder>,
 }
 
 /// Answers `Attach`: what a node needs to know of this network.

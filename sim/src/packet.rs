@@ -23,6 +23,7 @@ mod node;
 mod oracle;
 mod origin;
 pub mod paths;
+mod placement;
 mod player;
 mod profile;
 mod schedule;

@@ -14,6 +14,7 @@ mod happening;
 mod listener;
 mod online;
 mod people;
+mod placement;
 mod places;
 mod player;
 mod releases;
@@ -68,6 +69,7 @@ enum Chance {
     Conduct,
     Release,
     Freeze,
+    Demand,
 }
 
 /// Why a run ended early.
@@ -188,6 +190,7 @@ impl World {
             scratch_flows: Vec::new(),
             scenario: Arc::clone(scenario),
         };
+        world.remember_demand();
         world.plan_first_sessions();
         world.plan_faults();
         world.plan_releases();

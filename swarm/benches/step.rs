@@ -3,7 +3,7 @@
 use antiphon_protocol::peer::{Extent, Priority};
 use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, Geometry, Span};
 use antiphon_swarm::node::input::{
-    Command, Message, NeighborEvent, RenditionSpec, Restored, TrackerEvent,
+    Command, Keep, Message, NeighborEvent, RenditionSpec, Restored, TrackerEvent,
 };
 use antiphon_swarm::registry::{Held, PeerProfile, RegistryConfig};
 use antiphon_swarm::{
@@ -33,7 +33,7 @@ fn node(size: u32) -> NodeCore {
         spec: spec(),
         held: None,
         idle: Duration::ZERO,
-        pinned: false,
+        keep: Keep::Cached,
     });
     let command = Command::Restore(restored.collect());
     core.handle(Instant::START, Input::Command(command));

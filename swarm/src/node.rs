@@ -20,6 +20,7 @@ pub mod output;
 mod overlay;
 mod penalty;
 mod picker;
+mod placement;
 mod play_plan;
 mod playback;
 mod prefetch;
@@ -77,7 +78,7 @@ pub struct NodeCore {
     pub(crate) holdings: Holdings,
     pub(crate) playback: Option<Playback>,
     pub(crate) expected: Vec<Expected>,
-    /// Pinned renditions that are not complete, in the order they were pinned.
+    /// Pinned and placed renditions that are not complete, in the order they came.
     pub(crate) pins: VecDeque<RenditionKey>,
     /// Renditions whose holders were told before anything wanted them, newest last.
     pub(crate) parked: Vec<RenditionKey>,
@@ -108,6 +109,8 @@ pub struct NodeCore {
     pub(crate) shut_down: bool,
     /// Before this, pins take nothing more from the origin.
     pub(crate) pin_origin_at: Instant,
+    /// When the tracker is asked what to keep for others.
+    pub(crate) placement_at: Option<Instant>,
     pub(crate) stats: Stats,
 }
 
@@ -155,6 +158,7 @@ impl NodeCore {
             disk_full: false,
             shut_down: false,
             pin_origin_at: Instant::START,
+            placement_at: None,
             stats: Stats::default(),
         }
     }
@@ -330,6 +334,7 @@ impl NodeCore {
         self.plan_play(now);
         self.plan_prefetch(now);
         self.plan_pins(now);
+        self.plan_placement(now);
         self.plan_news(now);
         self.plan_cache(now);
         self.plan_announces(now);

@@ -5,6 +5,7 @@
 //! (measured in a test). Not here: who may ask, tickets, addresses.
 
 mod expiry;
+mod rarity;
 mod selection;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,9 @@ pub struct RegistryConfig {
     pub announce_interval: Duration,
     /// Holders remembered of one swarm. Beyond it the one whose word is oldest goes.
     pub swarm_holders_max: usize,
+    /// Complete copies online below which a rendition that is asked for counts as rare; zero offers
+    /// none to keep.
+    pub rare_holders: usize,
 }
 
 impl RegistryConfig {
@@ -35,6 +39,7 @@ impl RegistryConfig {
     pub fn spotify_2010() -> Self {
         Self {
             swarm_holders_max: 20,
+            rare_holders: 0,
             ..Self::default()
         }
     }
@@ -51,6 +56,8 @@ impl Default for RegistryConfig {
             // Far more than can be handed out between two announces, few enough that a lookup may
             // look at all of them. Guess.
             swarm_holders_max: 4_096,
+            // One may be busy and one not be reachable. Guess.
+            rare_holders: 3,
         }
     }
 }
@@ -128,6 +135,7 @@ pub struct SwarmRegistry {
     len: usize,
     lookups: u32,
     sweep: expiry::Sweep,
+    rarity: rarity::Rarity,
 }
 
 impl SwarmRegistry {
@@ -142,6 +150,7 @@ impl SwarmRegistry {
             len: 0,
             lookups: 0,
             sweep: expiry::Sweep::default(),
+            rarity: rarity::Rarity::default(),
         }
     }
 
@@ -244,8 +253,25 @@ impl SwarmRegistry {
         }
     }
 
-    /// At most `limit` holders for `asker`, best first, never the asker itself.
+    /// [`SwarmRegistry::holders`] for somebody who wants to hear it: what is asked for and held by
+    /// few is remembered for [`SwarmRegistry::offer`].
     pub fn lookup(
+        &mut self,
+        now: Instant,
+        asker: PeerKey,
+        rendition: RenditionKey,
+        limit: usize,
+    ) -> Vec<Pick> {
+        let picks = self.holders(now, asker, rendition, limit);
+        let full = picks.iter().filter(|pick| pick.held == Held::Full).count();
+        if full < self.config.rare_holders.min(limit) {
+            self.rarity.asked(rendition, asker);
+        }
+        picks
+    }
+
+    /// At most `limit` holders for `asker`, best first, never the asker itself.
+    pub fn holders(
         &mut self,
         now: Instant,
         asker: PeerKey,

@@ -9,5 +9,6 @@ mod ingest_bad_input;
 mod licensing;
 mod origin_outage;
 mod peer_assist;
+mod placement;
 mod restart;
 mod tracker_outage;

@@ -24,6 +24,8 @@ pub struct ListenerOptions {
     pub upload_kbit: u32,
     /// Where its cache is; in its own folder if not told.
     pub cache: Option<PathBuf>,
+    /// Seconds after which it offers to keep copies for others.
+    pub placement_after: u32,
 }
 
 impl Default for ListenerOptions {
@@ -32,6 +34,7 @@ impl Default for ListenerOptions {
             sink: "null".to_owned(),
             upload_kbit: 100_000,
             cache: None,
+            placement_after: 600,
         }
     }
 }
@@ -331,5 +334,7 @@ fn arguments(home: &Path, tracker: &str, options: &ListenerOptions) -> Vec<Strin
         &options.sink,
         "--upload-kbit",
         &options.upload_kbit.to_string(),
+        "--placement-after",
+        &options.placement_after.to_string(),
     ])
 }

@@ -7,9 +7,18 @@ use std::time::Duration;
 use antiphon_protocol::tracker::TrackerRequest;
 
 /// Request kinds, in the order of [`kind`].
-const KINDS: [&str; 10] = [
-    "register", "login", "attach", "catalog", "search", "open", "announce", "lookup", "renew",
+const KINDS: [&str; 11] = [
+    "register",
+    "login",
+    "attach",
+    "catalog",
+    "search",
+    "open",
+    "announce",
+    "lookup",
+    "renew",
     "leave",
+    "placements",
 ];
 
 /// Everything counted since the start.
@@ -188,6 +197,7 @@ pub(crate) const fn kind(request: &TrackerRequest) -> Kind {
         TrackerRequest::Lookup { .. } => 7,
         TrackerRequest::Renew => 8,
         TrackerRequest::Leave => 9,
+        TrackerRequest::Placements { .. } => 10,
     })
 }
 

@@ -3,6 +3,7 @@
 
 mod answers;
 mod connection;
+mod placements;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -10,11 +10,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant as StdInstant};
 
+use antiphon_protocol::limits::HOLDERS_PER_ANSWER_MAX;
 use antiphon_protocol::peer::{Extent, PeerContact};
 use antiphon_protocol::ticket::RegionClass;
 use antiphon_protocol::tracker::Holder;
 use antiphon_protocol::{ContentId, DeviceId, Millis, NodeId};
-use antiphon_swarm::registry::{Held, PeerProfile, RegistryConfig};
+use antiphon_swarm::registry::{Held, PeerProfile, Pick, RegistryConfig};
 use antiphon_swarm::{Instant, PeerKey, RenditionKey, SwarmRegistry};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -66,9 +67,20 @@ enum Command {
         limit: usize,
         reply: oneshot::Sender<Vec<Holder>>,
     },
+    Offer {
+        asker: NodeName,
+        limit: usize,
+        reply: oneshot::Sender<Vec<Offer>>,
+    },
     Count {
         reply: oneshot::Sender<SwarmCounts>,
     },
+}
+
+/// A rendition that a node should keep for others.
+pub(crate) struct Offer {
+    pub content: ContentId,
+    pub holders: Vec<Holder>,
 }
 
 /// How much the registry knows.
@@ -155,6 +167,18 @@ impl Swarms {
         answer.await.unwrap_or_default()
     }
 
+    /// What `asker` should keep for others.
+    pub(crate) async fn offer(&self, asker: NodeName, limit: usize) -> Vec<Offer> {
+        let (reply, answer) = oneshot::channel();
+        let offer = Command::Offer {
+            asker,
+            limit,
+            reply,
+        };
+        self.say(offer).await;
+        answer.await.unwrap_or_default()
+    }
+
     pub(crate) async fn count(&self) -> SwarmCounts {
         let (reply, answer) = oneshot::channel();
         self.say(Command::Count { reply }).await;
@@ -188,6 +212,8 @@ struct Driver {
     prefix_key: [u8; 32],
     /// Stays as long as the process: at most as many as the catalog ever had.
     renditions: HashMap<ContentId, RenditionKey>,
+    /// By rendition.
+    contents: Vec<ContentId>,
     keys: HashMap<NodeName, PeerKey>,
     /// By key.
     nodes: Vec<Option<OnlineNode>>,
@@ -207,6 +233,7 @@ impl Driver {
             start: StdInstant::now(),
             prefix_key: rand::random(),
             renditions: HashMap::new(),
+            contents: Vec::new(),
             keys: HashMap::new(),
             nodes: Vec::new(),
             free: Vec::new(),
@@ -278,6 +305,14 @@ impl Driver {
                 // The asker may have gone meanwhile.
                 let _ = reply.send(self.lookup(now, asker, content, limit));
             }
+            Command::Offer {
+                asker,
+                limit,
+                reply,
+            } => {
+                // The asker may have gone meanwhile.
+                let _ = reply.send(self.offer(now, asker, limit));
+            }
             Command::Count { reply } => {
                 let counts = SwarmCounts {
                     nodes: self.keys.len(),
@@ -326,8 +361,7 @@ impl Driver {
             return;
         };
         for (content, held) in entries {
-            let next = RenditionKey(self.renditions.len() as u32);
-            let rendition = *self.renditions.entry(content).or_insert(next);
+            let rendition = self.intern(content);
             self.registry.announce(now, key, rendition, held);
         }
     }
@@ -339,12 +373,33 @@ impl Driver {
         content: ContentId,
         limit: usize,
     ) -> Vec<Holder> {
-        let (Some(rendition), Some(asker)) = (self.renditions.get(&content), self.keys.get(&asker))
-        else {
+        let Some(asker) = self.keys.get(&asker).copied() else {
             return Vec::new();
         };
-        let picks = self.registry.lookup(now, *asker, *rendition, limit);
-        let holder = |pick: antiphon_swarm::registry::Pick| {
+        // What nobody holds is worth remembering, too.
+        let rendition = self.intern(content);
+        let picks = self.registry.lookup(now, asker, rendition, limit);
+        self.named(picks)
+    }
+
+    fn offer(&mut self, now: Instant, asker: NodeName, limit: usize) -> Vec<Offer> {
+        let Some(asker) = self.keys.get(&asker).copied() else {
+            return Vec::new();
+        };
+        let offered = self.registry.offer(now, asker, limit);
+        let offer = |rendition: RenditionKey| {
+            let limit = HOLDERS_PER_ANSWER_MAX;
+            let picks = self.registry.holders(now, asker, rendition, limit);
+            Some(Offer {
+                content: *self.contents.get(rendition.0 as usize)?,
+                holders: self.named(picks),
+            })
+        };
+        offered.into_iter().filter_map(offer).collect()
+    }
+
+    fn named(&self, picks: Vec<Pick>) -> Vec<Holder> {
+        let holder = |pick: Pick| {
             let node = self.nodes.get(pick.peer.0 as usize)?.as_ref()?;
             Some(Holder {
                 contact: node.contact.clone(),
@@ -352,6 +407,15 @@ impl Driver {
             })
         };
         picks.into_iter().filter_map(holder).collect()
+    }
+
+    fn intern(&mut self, content: ContentId) -> RenditionKey {
+        let next = RenditionKey(self.contents.len() as u32);
+        let key = *self.renditions.entry(content).or_insert(next);
+        if key == next {
+            self.contents.push(content);
+        }
+        key
     }
 
     /// The node's key, if `attach` is still its latest.

@@ -97,6 +97,8 @@ pub fn config(args: &OwnNodeArgs) -> anyhow::Result<NodeConfig> {
         cache_bytes: args
             .cache_mb
             .map(|megabytes| ByteCount(megabytes * 1_000_000)),
+        placement_percent: args.placement,
+        placement_after_secs: args.placement_after,
         rung: args.quality.into(),
         sink: None,
         origin_only: args.origin_only,

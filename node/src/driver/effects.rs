@@ -58,6 +58,7 @@ impl Driver {
             Output::EndUpload { upload, code } => self.peers.end_upload(upload, code),
             Output::Lookup { rendition, limit } => self.look_up(rendition, limit),
             Output::Announce { entries } => self.announce(entries),
+            Output::AskPlacement { limit } => self.ask_placements(limit),
             Output::Evict { rendition } => self.evict(rendition),
             Output::Event(event) => self.on_core_event(event),
         }

@@ -71,8 +71,12 @@ impl Driver {
         let Some(rendition) = self.introduce(entry.track, summary.content, spec) else {
             return;
         };
+        let held = self.store.held(summary.content);
+        let held = held.unwrap_or_else(|| ChunkSet::empty(geometry));
         if let Some(current) = self.on_stage(play) {
             current.early = Some(rendition);
+            let wish = current.wish;
+            self.log_beginning(play, wish, (rendition, geometry, held));
         }
         self.core_play(play, rendition, ChunkIndex(0));
     }
@@ -266,6 +270,15 @@ impl Driver {
             return;
         };
         let (rendition, geometry) = (ready.rendition, ready.geometry);
+        self.log_beginning(id, wish, (rendition, geometry, held));
+    }
+
+    fn log_beginning(
+        &mut self,
+        id: PlayId,
+        wish: Wish,
+        (rendition, geometry, held): (RenditionKey, Geometry, ChunkSet),
+    ) {
         let passed = u64::try_from(wish.began.elapsed().as_micros()).unwrap_or(0);
         self.log.begin(Beginning {
             id,

@@ -227,7 +227,7 @@ impl Driver {
             geometry,
             held,
             idle,
-            pinned,
+            keep,
         } in held
         {
             let Some(rendition) = self.directory.intern_content(content) else {
@@ -246,7 +246,7 @@ impl Driver {
                 spec,
                 held: Some(held),
                 idle: core_duration(idle),
-                pinned,
+                keep,
             });
         }
         self.feed(Input::Command(Command::Restore(restored)));
@@ -389,6 +389,9 @@ fn core_config(config: &NodeConfig) -> CoreConfig {
         disk: config.cache_budget(),
         uploads: config.uploads && config.upload.0 > 0,
     };
+    core.placement.share_permille = config.placement_percent.min(100) * 10;
+    core.placement.first_ask =
+        antiphon_swarm::Duration::from_secs(u64::from(config.placement_after_secs));
     core
 }
 

@@ -6,10 +6,10 @@ use antiphon_protocol::limits::ADDRESSES_PER_NODE_MAX;
 use antiphon_protocol::peer::{Extent, PeerContact};
 use antiphon_protocol::ticket::RegionClass;
 use antiphon_protocol::tracker::{
-    AnnounceEntry, Attached, Holder, OpenedTrack, Passes, TrackerReply, TrackerRequest,
+    AnnounceEntry, Attached, Holder, OpenedTrack, Passes, Placement, TrackerReply, TrackerRequest,
 };
 use antiphon_protocol::{ErrorCode, Millis, SwarmId, TrackId};
-use antiphon_swarm::node::input::{Command, RenditionSpec, StoreEvent, TrackerEvent};
+use antiphon_swarm::node::input::{Command, Keep, RenditionSpec, StoreEvent, TrackerEvent};
 use antiphon_swarm::{Input, PlayId, RenditionKey};
 
 use super::Driver;
@@ -45,6 +45,7 @@ pub(super) enum Done {
         result: Result<Announced, RequestError>,
     },
     Passes(Result<Box<Passes>, RequestError>),
+    Placements(Result<Vec<Placement>, RequestError>),
     Seen(Vec<antiphon_protocol::catalog::TrackSummary>),
     Evicted(RenditionKey),
     /// A fetch that could not be handed to a transport.
@@ -203,6 +204,15 @@ impl Driver {
         });
     }
 
+    pub(super) fn ask_placements(&self, limit: u8) {
+        self.ask(TrackerRequest::Placements { limit }, |result| {
+            Done::Placements(result.and_then(|reply| match reply {
+                TrackerReply::Placements { placements } => Ok(placements),
+                _ => Err(RequestError::Unexpected),
+            }))
+        });
+    }
+
     /// Sends a request from a task; what comes back wakes the loop.
     fn ask(
         &self,
@@ -251,6 +261,13 @@ impl Driver {
                 tracing::info!(%error, "passes were not renewed");
                 self.renew_at = Some(Instant::now() + RENEW_RETRY);
             }
+            Done::Placements(Ok(placements)) => {
+                for placement in placements {
+                    self.place(placement);
+                }
+            }
+            // Copies for others are not worth a retry; the core asks again.
+            Done::Placements(Err(error)) => tracing::info!(%error, "nothing is placed here"),
             Done::Untried(fetch) => self.on_untried(fetch),
             Done::Starved(play) => self.on_starved(play),
             Done::Seen(summaries) => self.remember(summaries),
@@ -328,7 +345,7 @@ impl Driver {
         Ok(playable)
     }
 
-    fn feed_holders(&mut self, rendition: RenditionKey, holders: Vec<Holder>) {
+    pub(super) fn feed_holders(&mut self, rendition: RenditionKey, holders: Vec<Holder>) {
         let holders = holders.into_iter().filter_map(|holder| {
             let peer = self.directory.intern_contact(holder.contact)?;
             Some((peer, holder.full))
@@ -384,7 +401,7 @@ impl Driver {
             bit_rate: rendition.bit_rate,
         };
         if let Some(rendition) = self.introduce(track, playable.content, spec) {
-            self.store.set_pinned(playable.content, true);
+            self.store.set_keep(playable.content, Keep::Pinned);
             self.feed(Input::Command(Command::Pin { rendition }));
         }
     }

@@ -7,10 +7,12 @@
 //! covers the rendition's name too, so that an entry cannot pass for another's.
 
 use antiphon_protocol::{ByteCount, ChunkIndex, ChunkSet, ContentId, Geometry, UnixSeconds};
+use antiphon_swarm::node::input::Keep;
 
 /// The only layout so far. A new one gets the next number; the old one is then read as well.
 const VERSION: u8 = 1;
 const FLAG_PINNED: u8 = 1;
+const FLAG_PLACED: u8 = 2;
 const HEADER_BYTES: usize = 18;
 /// Half a BLAKE3 hash: against accidents, not against people, who could write any entry anyway.
 const CHECKSUM_BYTES: usize = 16;
@@ -21,7 +23,7 @@ pub(crate) struct Record {
     pub(crate) geometry: Geometry,
     pub(crate) held: ChunkSet,
     pub(crate) last_used: UnixSeconds,
-    pub(crate) pinned: bool,
+    pub(crate) keep: Keep,
 }
 
 impl Record {
@@ -29,7 +31,11 @@ impl Record {
         let bitmap_bytes = self.geometry.chunk_count().div_ceil(8) as usize;
         let mut out = Vec::with_capacity(HEADER_BYTES + bitmap_bytes + CHECKSUM_BYTES);
         out.push(VERSION);
-        out.push(if self.pinned { FLAG_PINNED } else { 0 });
+        out.push(match self.keep {
+            Keep::Cached => 0,
+            Keep::Placed => FLAG_PLACED,
+            Keep::Pinned => FLAG_PINNED,
+        });
         out.extend_from_slice(&self.geometry.size().0.to_le_bytes());
         out.extend_from_slice(&self.last_used.0.to_le_bytes());
         out.resize(HEADER_BYTES + bitmap_bytes, 0);
@@ -69,7 +75,11 @@ impl Record {
             geometry,
             held,
             last_used: UnixSeconds(u64::from_le_bytes(*last_used)),
-            pinned: flags & FLAG_PINNED != 0,
+            keep: match flags {
+                flags if flags & FLAG_PINNED != 0 => Keep::Pinned,
+                flags if flags & FLAG_PLACED != 0 => Keep::Placed,
+                _ => Keep::Cached,
+            },
         })
     }
 }
@@ -89,7 +99,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn record(size: u64, chunks: &[u32], pinned: bool) -> Record {
+    fn record(size: u64, chunks: &[u32], keep: Keep) -> Record {
         let geometry = Geometry::new(ByteCount(size)).expect("a legal size");
         let mut held = ChunkSet::empty(geometry);
         for chunk in chunks {
@@ -99,7 +109,7 @@ mod tests {
             geometry,
             held,
             last_used: UnixSeconds(1_790_000_000),
-            pinned,
+            keep,
         }
     }
 
@@ -108,9 +118,9 @@ mod tests {
         fn records_come_back_as_written(
             size in 1_u64..5_000_000,
             chunks in proptest::collection::vec(0_u32..400, 0..50),
-            pinned: bool,
+            keep in proptest::sample::select(vec![Keep::Cached, Keep::Placed, Keep::Pinned]),
         ) {
-            let record = record(size, &chunks, pinned);
+            let record = record(size, &chunks, keep);
             let content = ContentId([3; 32]);
             prop_assert_eq!(Record::decode(content, &record.encode(content)), Some(record));
         }
@@ -118,7 +128,7 @@ mod tests {
         #[test]
         fn any_flipped_bit_or_other_name_is_noticed(at in 0_usize..70, bit in 0_u8..8) {
             let content = ContentId([3; 32]);
-            let mut bytes = record(4_000_000, &[0, 5, 200], true).encode(content);
+            let mut bytes = record(4_000_000, &[0, 5, 200], Keep::Pinned).encode(content);
             prop_assert_eq!(Record::decode(ContentId([4; 32]), &bytes), None);
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;

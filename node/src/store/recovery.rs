@@ -224,7 +224,7 @@ pub(crate) fn report(rendition: &Rendition) -> Held {
         geometry: rendition.geometry,
         held: holding.held(),
         idle: Duration::from_secs(idle),
-        pinned: holding.pinned,
+        keep: holding.keep,
     }
 }
 

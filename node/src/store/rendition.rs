@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_protocol::verified::{PARENT_BYTES, outboard_bytes};
 use antiphon_protocol::{CHUNK_BYTES, ChunkIndex, ChunkSet, ContentId, Geometry, UnixSeconds};
+use antiphon_swarm::node::input::Keep;
 
 use super::files::FileSlot;
 use super::record::Record;
@@ -57,7 +58,7 @@ pub(crate) struct Holding {
     /// Inner nodes proved in this run, by number. There are fewer than chunks.
     nodes_checked: ChunkSet,
     pub(crate) last_used: UnixSeconds,
-    pub(crate) pinned: bool,
+    pub(crate) keep: Keep,
     /// Whether the index still has to hear of a change.
     pub(crate) dirty: bool,
     pub(crate) evicted: bool,
@@ -80,7 +81,7 @@ impl Rendition {
             geometry,
             held: nothing,
             last_used: now,
-            pinned: false,
+            keep: Keep::Cached,
         };
         Self::from_record(content, record)
     }
@@ -98,7 +99,7 @@ impl Rendition {
                 checked: nothing.clone(),
                 nodes_checked: nothing,
                 last_used: record.last_used,
-                pinned: record.pinned,
+                keep: record.keep,
                 dirty: false,
                 evicted: false,
                 cursors: Vec::new(),
@@ -134,7 +135,7 @@ impl Rendition {
             geometry: self.geometry,
             held: holding.stored.clone(),
             last_used: holding.last_used,
-            pinned: holding.pinned,
+            keep: holding.keep,
         }
     }
 

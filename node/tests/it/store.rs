@@ -12,6 +12,7 @@ use antiphon_node::store::{
 };
 use antiphon_protocol::seal::ContentKey;
 use antiphon_protocol::{ByteCount, CHUNK_BYTES, ChunkIndex, ChunkSet};
+use antiphon_swarm::node::input::Keep;
 use proptest::prelude::*;
 
 use crate::made::Made;
@@ -65,7 +66,7 @@ fn chunks_and_what_is_known_of_them_survive_a_restart() {
         assert_eq!(made.put(&store, chunk), Ok(Put::Stored));
         assert_eq!(made.put(&store, chunk), Ok(Put::Already));
     }
-    store.set_pinned(made.content, true);
+    store.set_keep(made.content, Keep::Pinned);
     assert_eq!(
         store.bytes_on_disk(),
         ByteCount(2 * CHUNK_BYTES + 77 + 10 * 64)
@@ -82,7 +83,7 @@ fn chunks_and_what_is_known_of_them_survive_a_restart() {
         held[0].held.iter().collect::<Vec<_>>(),
         [0, 3, 10].map(ChunkIndex)
     );
-    assert!(held[0].pinned && held[0].idle < Duration::from_secs(60));
+    assert!(held[0].keep == Keep::Pinned && held[0].idle < Duration::from_secs(60));
     assert_eq!(made.readable(&store), [0, 3, 10].map(ChunkIndex));
     assert_eq!(
         store.bytes_on_disk(),
@@ -129,9 +130,13 @@ enum Step {
     Put(usize, u32),
     Read(usize),
     Evict(usize),
-    Pin(usize, bool),
+    Keep(usize, Keep),
     Flush,
     Restart,
+}
+
+fn keep() -> impl Strategy<Value = Keep> {
+    proptest::sample::select(vec![Keep::Cached, Keep::Placed, Keep::Pinned])
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -139,7 +144,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0..3_usize, 0..20_u32).prop_map(|(which, chunk)| Step::Put(which, chunk)),
         4 => (0..3_usize).prop_map(Step::Read),
         1 => (0..3_usize).prop_map(Step::Evict),
-        1 => (0..3_usize, any::<bool>()).prop_map(|(which, pinned)| Step::Pin(which, pinned)),
+        1 => (0..3_usize, keep()).prop_map(|(which, keep)| Step::Keep(which, keep)),
         1 => Just(Step::Flush),
         1 => Just(Step::Restart),
     ]
@@ -160,7 +165,7 @@ proptest! {
         ];
         let options = StoreOptions { open_renditions, ..options() };
         let mut store = ChunkStore::open(dir.path(), options.clone()).unwrap().0;
-        let mut model: BTreeMap<usize, (BTreeSet<ChunkIndex>, bool)> = BTreeMap::new();
+        let mut model: BTreeMap<usize, (BTreeSet<ChunkIndex>, Keep)> = BTreeMap::new();
         for step in steps {
             match step {
                 Step::Put(which, chunk) => {
@@ -178,10 +183,10 @@ proptest! {
                     let known = model.remove(&which).is_some();
                     prop_assert_eq!(store.evict(made[which].content), known);
                 }
-                Step::Pin(which, pinned) => {
-                    store.set_pinned(made[which].content, pinned);
+                Step::Keep(which, keep) => {
+                    store.set_keep(made[which].content, keep);
                     if let Some(entry) = model.get_mut(&which) {
-                        entry.1 = pinned;
+                        entry.1 = keep;
                     }
                 }
                 Step::Flush => prop_assert!(store.flush()),
@@ -189,11 +194,11 @@ proptest! {
                     store.close();
                     let (again, held) = ChunkStore::open(dir.path(), options.clone()).unwrap();
                     store = again;
-                    let mut found: BTreeMap<usize, (BTreeSet<ChunkIndex>, bool)> = held
+                    let mut found: BTreeMap<usize, (BTreeSet<ChunkIndex>, Keep)> = held
                         .iter()
                         .map(|held| {
                             let which = made.iter().position(|made| made.content == held.content);
-                            (which.unwrap(), (held.held.iter().collect(), held.pinned))
+                            (which.unwrap(), (held.held.iter().collect(), held.keep))
                         })
                         .collect();
                     model.retain(|_, (chunks, _)| !chunks.is_empty());

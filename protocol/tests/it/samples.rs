@@ -17,7 +17,7 @@ use antiphon_protocol::signed::Signed;
 use antiphon_protocol::ticket::{Capability, RegionClass, Ticket};
 use antiphon_protocol::tracker::{
     AccessToken, AnnounceEntry, Attached, Holder, OpenedTrack, OriginAddress, Passes, Password,
-    TrackerReply, TrackerRequest,
+    Placement, TrackerReply, TrackerRequest,
 };
 use antiphon_protocol::*;
 use ed25519_dalek::SigningKey;
@@ -355,6 +355,10 @@ fn swarm_requests() -> Vec<(&'static str, TrackerRequest)> {
         ),
         ("tracker-request-renew", TrackerRequest::Renew),
         ("tracker-request-leave", TrackerRequest::Leave),
+        (
+            "tracker-request-placements",
+            TrackerRequest::Placements { limit: 4 },
+        ),
     ]
 }
 
@@ -466,6 +470,17 @@ fn swarm_replies(swarm: SwarmId) -> Vec<(&'static str, TrackerReply)> {
             TrackerReply::Renewed {
                 everything: true,
                 again_after: Millis(1_200_000),
+            },
+        ),
+        (
+            "tracker-reply-placements",
+            TrackerReply::Placements {
+                placements: vec![Placement {
+                    manifest: signed_manifest(),
+                    content: ContentId([14; 32]),
+                    swarm,
+                    holders: holders(),
+                }],
             },
         ),
     ]

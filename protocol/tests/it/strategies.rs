@@ -226,6 +226,8 @@ pub fn tracker_request() -> impl Strategy<Value = TrackerRequest> {
             .prop_map(|(content, limit)| TrackerRequest::Lookup { content, limit }),
         Just(TrackerRequest::Renew),
         Just(TrackerRequest::Leave),
+        (0..=PLACEMENTS_PER_ANSWER_MAX as u8)
+            .prop_map(|limit| TrackerRequest::Placements { limit }),
     ]
 }
 
@@ -317,7 +319,20 @@ pub fn tracker_reply() -> impl Strategy<Value = TrackerReply> {
             everything,
             again_after,
         }),
+        vec(placement(), 0..=PLACEMENTS_PER_ANSWER_MAX)
+            .prop_map(|placements| TrackerReply::Placements { placements }),
     ]
+}
+
+fn placement() -> impl Strategy<Value = Placement> {
+    (manifest(), content(), swarm(), holders()).prop_map(|(manifest, content, swarm, holders)| {
+        Placement {
+            manifest: Signed::sign(&manifest, &samples::catalog_key()),
+            content,
+            swarm,
+            holders,
+        }
+    })
 }
 
 fn rendition(rung: Rung) -> impl Strategy<Value = Rendition> {

@@ -51,6 +51,7 @@ pub fn figures(tally: &Tally) -> Figures {
     }
     start_percentiles(tally, &mut figures);
     figures.insert("plays", plays as f64);
+    figures.insert("placed_tracks", tally.placed as f64);
     figures.insert(
         "messages_per_play",
         tally.messages as f64 / plays.max(1) as f64,

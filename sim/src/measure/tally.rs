@@ -166,6 +166,8 @@ pub struct Tally {
     pub control: u64,
     /// Bytes to and from the tracker.
     pub tracker_bytes: u64,
+    /// Tracks that nodes were asked to keep for others.
+    pub placed: u64,
     /// Lookups with an answer, and those without any holder.
     pub lookups_answered: u64,
     /// See `lookups_answered`.
@@ -238,6 +240,7 @@ impl Tally {
             arrived_twice: 0,
             control: 0,
             tracker_bytes: 0,
+            placed: 0,
             lookups_answered: 0,
             lookups_empty: 0,
             start: Histogram::default(),
@@ -394,6 +397,14 @@ impl Tally {
     pub(crate) fn note_control(&mut self, now: u64, bytes: u64) {
         if now >= self.settle {
             self.control += bytes;
+        }
+    }
+
+    /// A track is to be kept for others.
+    pub(crate) fn note_placement(&mut self, now: u64, manifest: u64, holders: usize) {
+        if now >= self.settle {
+            self.placed += 1;
+            self.tracker_bytes += manifest + CONTACT_BYTES * holders as u64;
         }
     }
 

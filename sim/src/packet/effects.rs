@@ -38,6 +38,7 @@ impl Harness {
             Output::EndUpload { upload, .. } => self.end_upload(node, upload),
             Output::Lookup { rendition, limit } => self.look_up(node, rendition, limit),
             Output::Announce { entries } => self.announce(node, entries),
+            Output::AskPlacement { limit } => self.ask_placements(node, limit),
             Output::Evict { rendition } => self.evict(node, rendition),
             Output::Event(event) => self.core_event(node, event),
         }

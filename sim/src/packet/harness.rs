@@ -17,6 +17,7 @@ use crate::packet::node::Node;
 use crate::packet::oracle::{Broken, Oracle};
 use crate::packet::origin::Origin;
 use crate::packet::paths::Paths;
+use crate::packet::placement;
 use crate::packet::profile::{Chance, Profile};
 use crate::packet::tracker::Tracker;
 use crate::packet::transport::{ConnectionId, Event, Network, Settings, Side};
@@ -92,7 +93,7 @@ impl Harness {
             .collect();
         let mut harness = Self {
             seed,
-            config: Arc::new(NodeConfig::antiphon()),
+            config: Arc::new(placement::config()),
             now: 0,
             queue: EventQueue::new(),
             network,

@@ -3,7 +3,7 @@
 use antiphon_protocol::tracker::TrackerRequest;
 use antiphon_protocol::{BitRate, ByteCount};
 use antiphon_swarm::Input;
-use antiphon_swarm::node::input::{Budget, Command, Restored};
+use antiphon_swarm::node::input::{Budget, Command, Keep, Restored};
 use antiphon_swarm::{Duration, NodeCore};
 
 use crate::packet::clock::Clock;
@@ -73,7 +73,7 @@ impl Harness {
                 spec,
                 held: Some(held),
                 idle: Duration::from_micros(now - used),
-                pinned: false,
+                keep: Keep::Cached,
             });
         }
         self.feed(node, Input::Command(Command::Restore(restored)));

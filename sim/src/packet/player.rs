@@ -201,7 +201,7 @@ impl Harness {
         (place * place * self.profile.tracks as f64) as usize
     }
 
-    fn introduce(&mut self, node: u16, track: usize) -> Option<RenditionKey> {
+    pub(crate) fn introduce(&mut self, node: u16, track: usize) -> Option<RenditionKey> {
         let data = &self.music.tracks[track];
         let (content, spec) = (data.content, data.spec());
         let now = self.now;

@@ -14,7 +14,7 @@ use antiphon_protocol::tracker::{
     TrackerRequest,
 };
 use antiphon_protocol::{AccountId, ErrorCode, Millis, UnixSeconds};
-use antiphon_swarm::registry::{Held, PeerProfile, RegistryConfig};
+use antiphon_swarm::registry::{Held, PeerProfile, Pick, RegistryConfig};
 use antiphon_swarm::{Instant, PeerKey, RenditionKey, SwarmRegistry};
 
 use crate::packet::frames;
@@ -90,6 +90,7 @@ impl Harness {
                 },
                 None => not_found(),
             },
+            TrackerRequest::Placements { limit } => self.answer_placements(node, limit),
             TrackerRequest::Leave => {
                 self.tracker.registry.leave(now, PeerKey(node.into()));
                 TrackerReply::Left
@@ -159,11 +160,7 @@ impl Harness {
         let now = Instant::from_micros(self.now);
         let (asker, rendition) = (PeerKey(node.into()), RenditionKey(track as u32));
         let picks = self.tracker.registry.lookup(now, asker, rendition, limit);
-        let holder = |pick: antiphon_swarm::registry::Pick| Holder {
-            contact: contact(pick.peer.0 as u16),
-            full: pick.held == Held::Full,
-        };
-        picks.into_iter().map(holder).collect()
+        named(picks)
     }
 
     fn announced(&mut self, node: u16, entries: &[AnnounceEntry]) -> TrackerReply {
@@ -220,6 +217,15 @@ impl Harness {
             self.tracker.registry.leave(now, PeerKey(node.into()));
         }
     }
+}
+
+/// Holders as the tracker names them.
+pub(crate) fn named(picks: Vec<Pick>) -> Vec<Holder> {
+    let holder = |pick: Pick| Holder {
+        contact: contact(pick.peer.0 as u16),
+        full: pick.held == Held::Full,
+    };
+    picks.into_iter().map(holder).collect()
 }
 
 const fn not_found() -> TrackerReply {

@@ -39,6 +39,7 @@ pub(crate) enum Pending {
     Open(usize, u32),
     Lookup(RenditionKey),
     Announce(Vec<RenditionKey>),
+    Placements,
     Leave,
 }
 
@@ -121,7 +122,7 @@ impl Harness {
 
     fn request_failed(&mut self, node: u16, what: Pending) {
         match what {
-            Pending::Attach | Pending::Leave => {}
+            Pending::Attach | Pending::Placements | Pending::Leave => {}
             Pending::Open(track, play) => self.opened(node, track, play, false),
             Pending::Lookup(_) | Pending::Announce(_) => {
                 self.tell(node, Input::Tracker(TrackerEvent::Unreachable));
@@ -204,6 +205,9 @@ impl Harness {
                     again_after,
                 },
             ) => self.tell_announced(node, again_after, everything),
+            (Pending::Placements, TrackerReply::Placements { placements }) => {
+                self.take_placements(node, placements);
+            }
             (Pending::Leave, TrackerReply::Left) => {}
             (what, TrackerReply::Refused { .. }) => self.request_failed(node, what),
             (what, reply) => {

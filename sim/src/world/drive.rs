@@ -132,6 +132,7 @@ impl World {
                     );
                 }
             }
+            Output::AskPlacement { limit } => self.ask_placement(node, limit),
             Output::Evict { rendition } => self.evict(node, rendition),
             Output::Event(Event::Starved { play }) => {
                 let play = play.0 as u32;

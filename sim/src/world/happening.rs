@@ -83,6 +83,8 @@ pub(super) enum Deferred {
         session: u32,
         entries: Vec<(RenditionKey, Extent)>,
     },
+    /// A question what to keep for others is at the tracker.
+    Placement { node: u32, session: u32, limit: u8 },
     /// The tracker notices that a node is gone.
     Gone { node: u32, session: u32 },
 }
@@ -228,6 +230,11 @@ impl World {
                 self.look_up(node, session, rendition, limit);
                 (node, u64::from(rendition.0))
             }
+            Deferred::Placement {
+                node,
+                session,
+                limit,
+            } => (node, self.place(node, session, limit)),
             Deferred::Announce {
                 node,
                 session,

@@ -115,7 +115,7 @@ impl World {
     }
 
     /// Whose registry knows a node: each site's own, or the first for all.
-    fn overlay(&self, node: u32) -> usize {
+    pub(super) fn overlay(&self, node: u32) -> usize {
         if self.sites_apart {
             self.person(node).overlay as usize
         } else {

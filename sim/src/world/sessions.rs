@@ -128,7 +128,7 @@ impl World {
             spec: self.music.spec(held.track),
             held: shelf.part(held.track).map(|part| part.held.clone()),
             idle: Duration::from_secs(u64::try_from(second - held.used()).unwrap_or_default()),
-            pinned: false,
+            keep: held.keep(),
         });
         let restored = restored.collect();
         self.feed(user, Input::Command(Command::Restore(restored)));

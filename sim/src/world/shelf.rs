@@ -4,22 +4,40 @@
 //! from. Not here: what to keep; the core decides.
 
 use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry};
+use antiphon_swarm::node::input::Keep;
 
 /// A track of which something is held.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     pub(super) track: u32,
-    /// Seconds from the start of the run to the last use, and whether all of it is there.
-    used_full: i32,
+    /// Seconds from the start of the run to the last use, whether it is kept for others, and
+    /// whether all of it is there.
+    packed: i32,
 }
 
+const FULL: i32 = 1;
+const PLACED: i32 = 2;
+
 impl Held {
+    const fn new(track: u32, second: i32, flags: i32) -> Self {
+        let packed = second << 2 | flags;
+        Self { track, packed }
+    }
+
     pub(super) const fn used(self) -> i32 {
-        self.used_full >> 1
+        self.packed >> 2
     }
 
     pub(super) const fn is_full(self) -> bool {
-        self.used_full & 1 == 1
+        self.packed & FULL != 0
+    }
+
+    pub(super) const fn keep(self) -> Keep {
+        if self.packed & PLACED == 0 {
+            Keep::Cached
+        } else {
+            Keep::Placed
+        }
     }
 }
 
@@ -39,6 +57,8 @@ pub(super) struct Shelf {
     /// By track.
     held: Vec<Held>,
     parts: Vec<Part>,
+    /// To be kept for others once something of it is there.
+    placing: Vec<u32>,
 }
 
 impl Shelf {
@@ -57,17 +77,14 @@ impl Shelf {
     /// The track was used at this second.
     pub(super) fn touch(&mut self, track: u32, second: i32) {
         if let Ok(at) = self.at(track) {
-            let full = self.held[at].used_full & 1;
-            self.held[at].used_full = second << 1 | full;
+            let flags = self.held[at].packed & (FULL | PLACED);
+            self.held[at] = Held::new(track, second, flags);
         }
     }
 
     /// Adds a complete track.
     pub(super) fn add_full(&mut self, track: u32, second: i32) {
-        let entry = Held {
-            track,
-            used_full: second << 1 | 1,
-        };
+        let entry = Held::new(track, second, FULL);
         match self.at(track) {
             Ok(at) => self.held[at] = entry,
             Err(at) => self.held.insert(at, entry),
@@ -100,10 +117,23 @@ impl Shelf {
     /// The part changed: something is held now, perhaps everything.
     pub(super) fn note_progress(&mut self, track: u32, second: i32) {
         let Some(part) = self.part(track) else { return };
-        let used_full = second << 1 | i32::from(part.held.is_full());
+        let mut flags = if part.held.is_full() { FULL } else { 0 };
+        if let Some(at) = self.placing.iter().position(|placing| *placing == track) {
+            self.placing.swap_remove(at);
+            flags |= PLACED;
+        }
         match self.at(track) {
-            Ok(at) => self.held[at].used_full |= used_full & 1,
-            Err(at) => self.held.insert(at, Held { track, used_full }),
+            Ok(at) => self.held[at].packed |= flags,
+            Err(at) => self.held.insert(at, Held::new(track, second, flags)),
+        }
+    }
+
+    /// The track is kept for others from now on.
+    pub(super) fn place(&mut self, track: u32) {
+        match self.at(track) {
+            Ok(at) => self.held[at].packed |= PLACED,
+            Err(_) if self.placing.contains(&track) => {}
+            Err(_) => self.placing.push(track),
         }
     }
 

@@ -6,7 +6,7 @@ use antiphon_protocol::error_code::ErrorCode;
 use crate::key::{PlayId, RenditionKey};
 use crate::limits::{EXPECTED_MAX, PINS_MAX};
 use crate::node::NodeCore;
-use crate::node::input::{Budget, Command, Expected, Restored, StoreEvent};
+use crate::node::input::{Budget, Command, Expected, Keep, Restored, StoreEvent};
 use crate::node::output::Output;
 use crate::node::playback::Playback;
 use crate::time::Instant;
@@ -48,8 +48,9 @@ impl NodeCore {
             }
             Command::Expect { next } => self.expect(next),
             Command::Pin { rendition } => self.pin(now, rendition),
+            Command::Place { rendition } => self.place(now, rendition),
             Command::Unpin { rendition } => {
-                self.holdings.pin(rendition, false);
+                self.holdings.keep(rendition, Keep::Cached);
                 self.pins.retain(|pinned| *pinned != rendition);
                 self.drop_unwanted();
             }
@@ -65,9 +66,8 @@ impl NodeCore {
                     return self.ignore();
                 }
                 self.neighbors.note_news(rendition);
-                let pinned = self.holdings.partial(rendition).is_some_and(|p| p.pinned);
-                if pinned {
-                    self.want_pinned(rendition);
+                if self.holdings.keep_of(rendition) != Keep::Cached {
+                    self.want_kept(rendition);
                 }
                 self.changed(now, rendition);
             }
@@ -83,13 +83,13 @@ impl NodeCore {
     }
 
     fn restore(&mut self, now: Instant, restored: Restored) {
-        let (rendition, pinned) = (restored.rendition, restored.pinned);
+        let (rendition, keep) = (restored.rendition, restored.keep);
         if !self.holdings.restore(now, restored) {
             return self.ignore();
         }
         self.neighbors.note_news(rendition);
-        if pinned && !self.holdings.is_full(rendition) {
-            self.want_pinned(rendition);
+        if keep != Keep::Cached && !self.holdings.is_full(rendition) {
+            self.want_kept(rendition);
         }
     }
 
@@ -114,16 +114,16 @@ impl NodeCore {
     }
 
     fn pin(&mut self, now: Instant, rendition: RenditionKey) {
-        if !self.holdings.pin(rendition, true) {
+        if !self.holdings.keep(rendition, Keep::Pinned) {
             return self.ignore();
         }
         self.holdings.touch(now, rendition);
         if !self.holdings.is_full(rendition) {
-            self.want_pinned(rendition);
+            self.want_kept(rendition);
         }
     }
 
-    fn want_pinned(&mut self, rendition: RenditionKey) {
+    pub(crate) fn want_kept(&mut self, rendition: RenditionKey) {
         if self.pins.contains(&rendition) {
             return;
         }

@@ -25,6 +25,8 @@ pub struct NodeConfig {
     pub search: SearchConfig,
     /// Telling others.
     pub news: NewsConfig,
+    /// Keeping copies for others.
+    pub placement: PlacementConfig,
     /// Budgets until [`crate::node::input::Command::Budget`] says otherwise.
     pub budget: Budget,
 }
@@ -150,6 +152,22 @@ pub struct NewsConfig {
     pub have_interval: Duration,
 }
 
+/// Tunables of copies that are kept for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlacementConfig {
+    /// Thousandths of the disk budget they may take; zero keeps none.
+    pub share_permille: u16,
+    /// Time online after which the tracker is asked first, up to half as much again: who leaves
+    /// soon is no good place.
+    pub first_ask: Duration,
+    /// Time between two asks, up to half as much again.
+    pub ask_interval: Duration,
+    /// A copy that neither we nor others used for so long becomes an ordinary one.
+    pub idle_max: Duration,
+    /// Rate at which those that nobody else holds are taken from the origin.
+    pub origin_rate: BitRate,
+}
+
 impl NodeConfig {
     /// The shipped policy.
     #[must_use]
@@ -165,6 +183,7 @@ impl NodeConfig {
             },
             search: SearchConfig::antiphon(),
             news: NewsConfig::antiphon(),
+            placement: PlacementConfig::antiphon(),
             budget: Budget {
                 // 10 % of a 100 Mbit/s uplink, until the driver knows better.
                 upload: BitRate(10_000_000),
@@ -203,6 +222,8 @@ impl NodeConfig {
         config.start.near_peer_head_wait = config.start.dial_patience;
         // Clients of BitTorrent keep dozens of connections a torrent; 20 is half of a common default.
         config.search.holders_wanted = 20;
+        // Nobody keeps there what they did not ask for.
+        config.placement.share_permille = 0;
         config
     }
 
@@ -230,6 +251,7 @@ impl NodeConfig {
         // Prefetch from peers began when 30 s remained, and then of the whole track.
         config.ahead.next_start = Duration::from_secs(3_600);
         config.ahead.prefetch_from = Duration::from_secs(20);
+        config.placement.share_permille = 0;
         config
     }
 }
@@ -345,6 +367,24 @@ impl NewsConfig {
             partial_units: 4,
             // Guess; keeps control traffic far below 1 %.
             have_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+impl PlacementConfig {
+    const fn antiphon() -> Self {
+        Self {
+            // In a model, 5 % of all cache slots leave no request without a holder at a density of
+            // 10 and halve them at 3 (Spotify reference, 7.5).
+            share_permille: 50,
+            // Guess.
+            first_ask: Duration::from_secs(10 * 60),
+            // With four tracks an ask, a budget of 10 GB is used after some 10 h. Guess.
+            ask_interval: Duration::from_secs(20 * 60),
+            // Somebody who listens every weekend finds it. Guess.
+            idle_max: Duration::from_secs(8 * 24 * 3_600),
+            // A track in some 15 s, so that a thousand nodes that ask at once do not matter. Guess.
+            origin_rate: BitRate(2_000_000),
         }
     }
 }

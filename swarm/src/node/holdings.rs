@@ -8,7 +8,7 @@ use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, ChunkSet, Geometry, Span
 
 use crate::key::RenditionKey;
 use crate::limits::{HELD_MAX, INTRODUCED_MAX};
-use crate::node::input::{RenditionSpec, Restored};
+use crate::node::input::{Keep, RenditionSpec, Restored};
 use crate::time::{Duration, Instant};
 
 /// A moment of use in ticks of 4 s, biased so that use before the start of time fits: 24 bits
@@ -29,7 +29,7 @@ impl UsedAt {
 }
 
 /// A complete rendition. `tail` packs the moment of use (24 bits), a coarse rate (6 bits of
-/// 16 kbit/s), and whether it is pinned.
+/// 16 kbit/s), and how firmly it is kept (2 bits).
 #[derive(Clone, Copy, Debug)]
 struct Full {
     key: RenditionKey,
@@ -40,12 +40,12 @@ struct Full {
 const RATE_STEP: u32 = 16_000;
 
 impl Full {
-    fn new(key: RenditionKey, spec: RenditionSpec, used: UsedAt, pinned: bool) -> Self {
+    fn new(key: RenditionKey, spec: RenditionSpec, used: UsedAt, keep: Keep) -> Self {
         let rate = spec.bit_rate.0.div_ceil(RATE_STEP).clamp(1, 63);
         Self {
             key,
             bytes: u32::try_from(spec.geometry.size().0).unwrap_or(u32::MAX),
-            tail: used.0 << 8 | rate << 2 | u32::from(pinned),
+            tail: used.0 << 8 | rate << 2 | keep_bits(keep),
         }
     }
 
@@ -61,8 +61,20 @@ impl Full {
         UsedAt(self.tail >> 8)
     }
 
-    const fn pinned(self) -> bool {
-        self.tail & 1 == 1
+    const fn keep(self) -> Keep {
+        match self.tail & 3 {
+            0 => Keep::Cached,
+            1 => Keep::Placed,
+            _ => Keep::Pinned,
+        }
+    }
+}
+
+const fn keep_bits(keep: Keep) -> u32 {
+    match keep {
+        Keep::Cached => 0,
+        Keep::Placed => 1,
+        Keep::Pinned => 2,
     }
 }
 
@@ -70,7 +82,7 @@ impl Full {
 #[derive(Clone, Debug)]
 pub(crate) struct Partial {
     pub(crate) key: RenditionKey,
-    pub(crate) pinned: bool,
+    pub(crate) keep: Keep,
     /// Whether the tracker was told that some of it is here.
     pub(crate) announced: bool,
     used: UsedAt,
@@ -119,7 +131,7 @@ impl Holdings {
                 at,
                 Partial {
                     key,
-                    pinned: false,
+                    keep: Keep::Cached,
                     announced: false,
                     used: UsedAt::new(now, Duration::ZERO),
                     spec,
@@ -136,7 +148,7 @@ impl Holdings {
         if self.partial.len() <= INTRODUCED_MAX {
             return;
         }
-        let empty = |p: &Partial| p.held.is_empty() && !p.pinned && !keep(p.key);
+        let empty = |p: &Partial| p.held.is_empty() && p.keep == Keep::Cached && !keep(p.key);
         let mut over = self
             .partial
             .iter()
@@ -164,7 +176,7 @@ impl Holdings {
             spec,
             held,
             idle,
-            pinned,
+            keep,
         } = restored;
         let chunks = spec.geometry.chunk_count();
         let fits = held.as_ref().is_none_or(|h| h.chunk_count() == chunks);
@@ -183,7 +195,7 @@ impl Holdings {
             self.bytes += spec.geometry.size().0;
             let at = self.full_at(key).unwrap_or_else(|at| at);
             self.grow_full();
-            self.full.insert(at, Full::new(key, spec, used, pinned));
+            self.full.insert(at, Full::new(key, spec, used, keep));
             return true;
         };
         self.bytes += held_bytes(spec.geometry, &held);
@@ -193,7 +205,7 @@ impl Holdings {
             at,
             Partial {
                 key,
-                pinned,
+                keep,
                 announced,
                 used,
                 spec,
@@ -232,7 +244,7 @@ impl Holdings {
         if partial.held.is_full() {
             added.completed = true;
             let done = self.remove_partial(at);
-            let entry = Full::new(key, done.spec, done.used, done.pinned);
+            let entry = Full::new(key, done.spec, done.used, done.keep);
             let at = self.full_at(key).unwrap_or_else(|at| at);
             self.grow_full();
             self.full.insert(at, entry);
@@ -253,7 +265,7 @@ impl Holdings {
                 at,
                 Partial {
                     key,
-                    pinned: full.pinned(),
+                    keep: full.keep(),
                     announced: false,
                     used: full.used(),
                     spec,
@@ -294,17 +306,49 @@ impl Holdings {
         }
     }
 
-    /// Pins or unpins. False if the rendition is unknown.
-    pub(crate) fn pin(&mut self, key: RenditionKey, pinned: bool) -> bool {
+    /// Keeps a rendition as firmly as said. False if it is unknown.
+    pub(crate) fn keep(&mut self, key: RenditionKey, keep: Keep) -> bool {
         if let Ok(at) = self.full_at(key) {
             let full = &mut self.full[at];
-            full.tail = full.tail & !1 | u32::from(pinned);
+            full.tail = full.tail & !3 | keep_bits(keep);
         } else if let Ok(at) = self.partial_at(key) {
-            self.partial[at].pinned = pinned;
+            self.partial[at].keep = keep;
         } else {
             return false;
         }
         true
+    }
+
+    /// How firmly a rendition is kept.
+    pub(crate) fn keep_of(&self, key: RenditionKey) -> Keep {
+        match self.full_at(key) {
+            Ok(at) => self.full[at].keep(),
+            Err(_) => self.partial(key).map_or(Keep::Cached, |p| p.keep),
+        }
+    }
+
+    /// Bytes that what is kept for others takes or will take.
+    pub(crate) fn placed_bytes(&self) -> u64 {
+        let placed = |keep: Keep| keep == Keep::Placed;
+        let full = self.full.iter().filter(|full| placed(full.keep()));
+        let partial = self.partial.iter().filter(|p| placed(p.keep));
+        full.map(|full| u64::from(full.bytes)).sum::<u64>()
+            + partial.map(|p| p.spec.geometry.size().0).sum::<u64>()
+    }
+
+    /// What is kept for others and was of no use to anybody for longest, if that is `idle`.
+    pub(crate) fn longest_unused_placed(
+        &self,
+        now: Instant,
+        idle: Duration,
+    ) -> Option<RenditionKey> {
+        let since = UsedAt::new(now, idle);
+        let placed = self.kept().filter(|(keep, ..)| *keep == Keep::Placed);
+        let unused = placed.filter(|(_, used, _)| *used <= since);
+        unused
+            .map(|(_, used, key)| (used, key))
+            .min()
+            .map(|(_, key)| key)
     }
 
     pub(crate) fn set_announced(&mut self, key: RenditionKey) {
@@ -389,13 +433,22 @@ impl Holdings {
         self.partial.iter()
     }
 
-    /// What may be evicted with its time of use: everything held that is not pinned.
-    pub(crate) fn evictable(&self) -> impl Iterator<Item = (UsedAt, RenditionKey)> + '_ {
-        let full = self.full.iter().filter(|full| !full.pinned());
-        let partial = self.partial.iter();
-        let partial = partial.filter(|partial| !partial.pinned && !partial.held.is_empty());
-        full.map(|full| (full.used(), full.key))
-            .chain(partial.map(|partial| (partial.used, partial.key)))
+    /// What may be evicted, with its time of use: everything held that is kept no firmer than
+    /// said.
+    pub(crate) fn evictable(
+        &self,
+        firmest: Keep,
+    ) -> impl Iterator<Item = (UsedAt, RenditionKey)> + '_ {
+        let evictable = self.kept().filter(move |(keep, ..)| *keep <= firmest);
+        evictable.map(|(_, used, key)| (used, key))
+    }
+
+    /// Everything of which something is held.
+    fn kept(&self) -> impl Iterator<Item = (Keep, UsedAt, RenditionKey)> + '_ {
+        let full = self.full.iter();
+        let partial = self.partial.iter().filter(|p| !p.held.is_empty());
+        full.map(|full| (full.keep(), full.used(), full.key))
+            .chain(partial.map(|p| (p.keep, p.used, p.key)))
     }
 
     /// What is wrong with the tables, if anything.

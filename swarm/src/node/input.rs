@@ -120,6 +120,12 @@ pub enum Command {
         /// Which.
         rendition: RenditionKey,
     },
+    /// Fetch all of it in the background and keep it for others, within the share of the disk that
+    /// placement may take.
+    Place {
+        /// Which.
+        rendition: RenditionKey,
+    },
     /// It may be evicted again.
     Unpin {
         /// Which.
@@ -142,8 +148,20 @@ pub struct Restored {
     pub held: Option<ChunkSet>,
     /// How long ago it was last used.
     pub idle: Duration,
-    /// Whether it must stay ([`Command::Pin`] of an earlier run).
-    pub pinned: bool,
+    /// How firmly it is kept, from an earlier run.
+    pub keep: Keep,
+}
+
+/// How firmly a rendition is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keep {
+    /// Until the room is needed.
+    #[default]
+    Cached,
+    /// For others, because few hold it: within the share of the disk that placement may take.
+    Placed,
+    /// Until the person says otherwise.
+    Pinned,
 }
 
 /// A rendition that may be heard soon.

@@ -84,6 +84,12 @@ pub enum Output {
         /// none to say that nothing changed.
         entries: Vec<(RenditionKey, Extent)>,
     },
+    /// Ask the tracker what to keep for others. Introduce what it names, tell its holders, and
+    /// [`crate::node::input::Command::Place`] it.
+    AskPlacement {
+        /// How many renditions at most.
+        limit: u8,
+    },
     /// Drop a rendition from the store; [`crate::node::input::StoreEvent::Evicted`] answers.
     Evict {
         /// Which.

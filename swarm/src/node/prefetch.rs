@@ -1,5 +1,5 @@
 //! What is fetched without anybody waiting for it: heads and rests of expected renditions, and
-//! pinned ones.
+//! pinned or placed ones.
 
 use antiphon_protocol::peer::{EXTENT_UNIT_CHUNKS, Priority};
 use antiphon_protocol::{ByteCount, CHUNK_BYTES, ChunkIndex};
@@ -7,6 +7,7 @@ use antiphon_protocol::{ByteCount, CHUNK_BYTES, ChunkIndex};
 use crate::key::RenditionKey;
 use crate::limits::{PINS_ACTIVE_MAX, SPAN_CHUNKS_MAX, SPANS_TO_PEERS_MAX};
 use crate::node::NodeCore;
+use crate::node::input::Keep;
 use crate::node::output::Source;
 use crate::node::picker::{Need, span};
 use crate::node::sources::Order;
@@ -31,7 +32,7 @@ struct Wish {
 }
 
 impl NodeCore {
-    /// Pinned renditions being fetched now.
+    /// Pinned and placed renditions being fetched now.
     pub(crate) fn active_pins(&self) -> impl Iterator<Item = RenditionKey> + '_ {
         self.pins.iter().copied().take(PINS_ACTIVE_MAX)
     }
@@ -181,7 +182,13 @@ impl NodeCore {
         let span = span(first, until)?;
         if wish.priority == Priority::Background && matches!(source, Source::Origin(_)) {
             let bytes = ByteCount(u64::from(span.count()) * CHUNK_BYTES);
-            let pace = self.config.ahead.pin_origin_rate.time_of(bytes);
+            let placed = self.holdings.keep_of(wish.rendition) == Keep::Placed;
+            let rate = if placed {
+                self.config.placement.origin_rate
+            } else {
+                self.config.ahead.pin_origin_rate
+            };
+            let pace = rate.time_of(bytes);
             self.pin_origin_at = now + Duration::from_micros(pace.0);
             self.wake_at(self.pin_origin_at);
         }

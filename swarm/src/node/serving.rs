@@ -9,6 +9,7 @@ use crate::limits::ANNOUNCES_PER_REQUEST_MAX;
 use crate::node::NodeCore;
 use crate::node::announcer::Due;
 use crate::node::cache_policy::first_to_go;
+use crate::node::input::Keep;
 use crate::node::output::Output;
 use crate::node::upload::{Asked, Verdict};
 use crate::time::{Duration, Instant};
@@ -165,10 +166,19 @@ impl NodeCore {
 
     /// Drops what was unused longest. False if nothing may go.
     pub(crate) fn evict_one(&mut self, now: Instant) -> bool {
-        let spare = self.holdings.evictable().filter(|(_, key)| {
-            !self.wants(*key) && !self.uploads.active().iter().any(|u| u.rendition == *key)
-        });
-        let Some(rendition) = first_to_go(spare) else {
+        let spare = |firmest| {
+            let spare = self.holdings.evictable(firmest).filter(|(_, key)| {
+                !self.wants(*key) && !self.uploads.active().iter().any(|u| u.rendition == *key)
+            });
+            first_to_go(spare)
+        };
+        let placed_fits = self.holdings.placed_bytes() <= self.placement_room().0;
+        let firmest = if placed_fits {
+            Keep::Cached
+        } else {
+            Keep::Placed
+        };
+        let Some(rendition) = spare(firmest).or_else(|| spare(Keep::Placed)) else {
             return false;
         };
         self.holdings.remove(rendition);

@@ -5,7 +5,7 @@ use antiphon_protocol::{BitRate, ByteCount, ChunkSet, Geometry};
 use super::neighbors::Neighbor;
 use super::*;
 use crate::key::{PeerKey, RenditionKey};
-use crate::node::input::{Command, NeighborEvent, RenditionSpec, Restored};
+use crate::node::input::{Command, Keep, NeighborEvent, RenditionSpec, Restored};
 
 #[test]
 fn an_idle_node_with_150_cached_renditions_takes_less_than_three_kib() {
@@ -20,7 +20,7 @@ fn an_idle_node_with_150_cached_renditions_takes_less_than_three_kib() {
         spec,
         held: Some(ChunkSet::full(spec.geometry)),
         idle: Duration::ZERO,
-        pinned: false,
+        keep: Keep::Cached,
     });
     let command = Command::Restore(restored.collect());
     core.handle(Instant::START, Input::Command(command));

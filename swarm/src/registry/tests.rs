@@ -226,3 +226,45 @@ fn an_entry_takes_at_most_64_bytes() {
     assert_eq!(size_of::<Entry>(), 16);
     assert!(each <= 64, "{each} bytes an entry");
 }
+
+#[test]
+fn the_most_wanted_of_what_few_hold_is_offered_once_at_a_time() {
+    let mut registry = registry(9);
+    let [plenty, wanted, rare, nowhere] = [1, 2, 3, 4].map(RenditionKey);
+    for peer in 0..3 {
+        registry.announce(T0, PeerKey(peer), plenty, Some(Held::Full));
+    }
+    registry.announce(T0, PeerKey(0), wanted, Some(Held::Full));
+    registry.announce(T0, PeerKey(1), rare, Some(Held::Full));
+    for asker in 3..6 {
+        registry.lookup(T0, PeerKey(asker), plenty, 10);
+        registry.lookup(T0, PeerKey(asker), wanted, 10);
+    }
+    for _ in 0..9 {
+        // One who searches on is one who asked.
+        registry.lookup(T0, PeerKey(3), rare, 10);
+        registry.lookup(T0, PeerKey(3), nowhere, 10);
+    }
+    assert_eq!(registry.offer(T0, PeerKey(8), 1), [wanted]);
+    assert_eq!(
+        registry.offer(T0, PeerKey(1), 4),
+        [],
+        "it has the only rare one"
+    );
+    assert_eq!(registry.offer(T0, PeerKey(7), 4), [rare]);
+    assert_eq!(registry.offer(T0, PeerKey(7), 4), []);
+    let later = T0 + Duration::from_secs(1_900);
+    assert_eq!(registry.offer(later, PeerKey(7), 4), [wanted, rare]);
+}
+
+#[test]
+fn remembered_demand_is_bounded_and_the_most_wanted_stay() {
+    let mut registry = registry(1);
+    let famous = RenditionKey(u32::MAX - 1);
+    registry.expect_asks(famous, 1_000);
+    for key in 0..200_000 {
+        registry.expect_asks(RenditionKey(key), 1);
+    }
+    assert!(registry.asks().count() <= 65_536);
+    assert!(registry.asks().any(|(rendition, _)| rendition == famous));
+}

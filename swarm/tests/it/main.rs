@@ -6,5 +6,6 @@ mod fairness;
 mod fallback;
 mod model;
 mod pair;
+mod placement;
 mod replay;
 mod streaming;

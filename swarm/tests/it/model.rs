@@ -4,7 +4,7 @@ use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::peer::{Extent, Priority};
 use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, ChunkSet, Geometry, QueryId, Span};
 use antiphon_swarm::node::input::{
-    Budget, Command, Expected, FetchEvent, Message, NeighborEvent, RenditionSpec, Restored,
+    Budget, Command, Expected, FetchEvent, Keep, Message, NeighborEvent, RenditionSpec, Restored,
     StoreEvent, TrackerEvent,
 };
 use antiphon_swarm::{
@@ -60,7 +60,7 @@ fn spec_of(rendition: RenditionKey) -> RenditionSpec {
     }
 }
 
-fn restore((rendition, chunks, idle, pinned): (RenditionKey, u32, Duration, bool)) -> Command {
+fn restore((rendition, chunks, idle, keep): (RenditionKey, u32, Duration, Keep)) -> Command {
     let spec = spec_of(rendition);
     let mut held = ChunkSet::empty(spec.geometry);
     for at in 0..chunks {
@@ -71,14 +71,19 @@ fn restore((rendition, chunks, idle, pinned): (RenditionKey, u32, Duration, bool
         spec,
         held: Some(held),
         idle,
-        pinned,
+        keep,
     }])
+}
+
+fn keep() -> impl Strategy<Value = Keep> {
+    let all = [Keep::Cached, Keep::Placed, Keep::Pinned];
+    proptest::sample::select(all.to_vec())
 }
 
 fn command() -> impl Strategy<Value = Command> {
     let budget = (any::<u32>(), 0_u64..20_000_000, any::<bool>());
     prop_oneof![
-        2 => (rendition(), 0_u32..250, duration(), any::<bool>()).prop_map(restore),
+        2 => (rendition(), 0_u32..250, duration(), keep()).prop_map(restore),
         4 => rendition().prop_map(|rendition| Command::Introduce {
             rendition,
             spec: spec_of(rendition),
@@ -101,6 +106,7 @@ fn command() -> impl Strategy<Value = Command> {
                 .collect(),
         }),
         1 => rendition().prop_map(|rendition| Command::Pin { rendition }),
+        1 => rendition().prop_map(|rendition| Command::Place { rendition }),
         1 => rendition().prop_map(|rendition| Command::Unpin { rendition }),
         1 => budget.prop_map(|(rate, disk, uploads)| Command::Budget(Budget {
             upload: BitRate(rate),

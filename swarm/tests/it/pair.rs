@@ -12,7 +12,8 @@ use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::peer::Extent;
 use antiphon_protocol::{BitRate, ByteCount, CHUNK_BYTES, ChunkIndex, ChunkSet, Geometry, Span};
 use antiphon_swarm::node::input::{
-    Command, FetchEvent, Message, NeighborEvent, RenditionSpec, Restored, StoreEvent, TrackerEvent,
+    Command, FetchEvent, Keep, Message, NeighborEvent, RenditionSpec, Restored, StoreEvent,
+    TrackerEvent,
 };
 use antiphon_swarm::node::output::{Event, OriginRoute, Source};
 use antiphon_swarm::registry::{Held, PeerProfile, RegistryConfig};
@@ -54,6 +55,7 @@ enum Happening {
     Arrived(u64),
     Lookup(usize, RenditionKey, u8),
     Announce(usize, Vec<(RenditionKey, Extent)>),
+    Placement(usize, u8),
     Tick(usize, u64),
 }
 
@@ -230,7 +232,7 @@ impl World {
             spec,
             held: Some(held),
             idle: Duration::ZERO,
-            pinned: false,
+            keep: Keep::Cached,
         };
         self.command(node, Command::Restore(vec![restored]));
         let held = Some(Held::Full);

@@ -12,6 +12,7 @@ use antiphon_protocol::tracker::{
 use antiphon_protocol::{ContentId, ErrorCode, Millis, NodeId, TrackId};
 
 use super::connection::{Attachment, Connection};
+use super::placements;
 use crate::accounts::{AccountError, NewSession, Session, name_key};
 use crate::clock;
 use crate::licensing::IssueError;
@@ -108,6 +109,9 @@ async fn answer_attached(
         TrackerRequest::Renew => {
             let passes = passes::issue(attachment.name.node, &context.signing);
             Ok(TrackerReply::Passes(Box::new(passes)))
+        }
+        TrackerRequest::Placements { limit } => {
+            placements::placements(context, attachment.name, limit).await
         }
         TrackerRequest::Leave => {
             let attach = connection.attach;

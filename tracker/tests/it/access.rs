@@ -31,6 +31,7 @@ fn needs_attach() -> Vec<TrackerRequest> {
         },
         TrackerRequest::Renew,
         TrackerRequest::Leave,
+        TrackerRequest::Placements { limit: 4 },
     ];
     for request in &all {
         match request {
@@ -40,7 +41,8 @@ fn needs_attach() -> Vec<TrackerRequest> {
             | TrackerRequest::Announce { .. }
             | TrackerRequest::Lookup { .. }
             | TrackerRequest::Renew
-            | TrackerRequest::Leave => {}
+            | TrackerRequest::Leave
+            | TrackerRequest::Placements { .. } => {}
             TrackerRequest::Register { .. }
             | TrackerRequest::Login { .. }
             | TrackerRequest::Attach { .. } => unreachable!("these need none"),

@@ -75,6 +75,10 @@ impl World {
                 let at = now + self.tracker_latency;
                 self.at(at, Happening::Announce(node, entries));
             }
+            Output::AskPlacement { limit } => {
+                let at = now + self.tracker_latency;
+                self.at(at, Happening::Placement(node, limit));
+            }
             Output::Evict { rendition } => {
                 let empty = ChunkSet::empty(self.specs[&rendition].geometry);
                 self.nodes[node].held.insert(rendition, empty);
@@ -142,7 +146,21 @@ impl World {
             Happening::Arrived(id) => self.arrived(id),
             Happening::Lookup(node, rendition, limit) => self.look_up(node, rendition, limit),
             Happening::Announce(node, entries) => self.announced(node, entries),
+            Happening::Placement(node, limit) => self.offer(node, limit),
             Happening::Tick(node, generation) => self.tick(node, generation),
+        }
+    }
+
+    fn offer(&mut self, node: usize, limit: u8) {
+        let (now, asker) = (self.now, PeerKey(node as u32));
+        for rendition in self.registry.offer(now, asker, limit.into()) {
+            let picks = self.registry.holders(now, asker, rendition, 10);
+            let holders = picks.iter().map(|p| (p.peer, p.held == Held::Full));
+            let holders = holders.collect();
+            self.introduce(node, rendition);
+            let told = TrackerEvent::Holders { rendition, holders };
+            self.input(node, Input::Tracker(told));
+            self.command(node, Command::Place { rendition });
         }
     }
 

@@ -1,0 +1,130 @@
+//! What is asked for and held by few: of such renditions copies are placed at willing nodes.
+//!
+//! Soft state like everything here; [`SwarmRegistry::expect_asks`] brings it back after a restart.
+//! Not here: which nodes are willing; they ask.
+
+use std::collections::BTreeMap;
+
+use crate::key::{PeerKey, RenditionKey};
+use crate::registry::{Entry, SwarmRegistry, expiry};
+use crate::time::Instant;
+
+/// Renditions whose demand is remembered: 3 MiB. When it is full all counts are halved, and those
+/// that come to nothing are forgotten. Guess.
+const WANTS_MAX: usize = 65_536;
+
+/// Renditions looked at for one offer; the next goes on behind them. Guess: some 100 us.
+const SCANNED_MAX: usize = 1_024;
+
+/// Seconds a node is given to get what was offered to it before another is offered it. Guess.
+const OFFER_SECS: u32 = 1_800;
+
+/// Asks from which on even a rendition that nobody has is worth a copy from the origin.
+const ASKS_FOR_ORIGIN: u16 = 2;
+
+/// The demand for one rendition.
+#[derive(Clone, Copy, Debug)]
+struct Want {
+    asks: u16,
+    /// Who asked last, or took an offer last: it asks again while it searches.
+    asker: PeerKey,
+    /// Second of the last offer; zero is none.
+    offered: u32,
+}
+
+/// Demand for what few hold.
+#[derive(Debug, Default)]
+pub(super) struct Rarity {
+    wants: BTreeMap<RenditionKey, Want>,
+    cursor: u32,
+}
+
+impl Rarity {
+    pub(super) fn asked(&mut self, rendition: RenditionKey, asker: PeerKey) {
+        match self.wants.get_mut(&rendition) {
+            Some(want) if want.asker == asker => {}
+            Some(want) => {
+                want.asks = want.asks.saturating_add(1);
+                want.asker = asker;
+            }
+            None => self.expect(rendition, 1, asker),
+        }
+    }
+
+    fn expect(&mut self, rendition: RenditionKey, asks: u16, asker: PeerKey) {
+        if self.wants.len() >= WANTS_MAX {
+            self.wants.retain(|_, want| {
+                want.asks /= 2;
+                want.asks > 0
+            });
+        }
+        if self.wants.len() < WANTS_MAX {
+            let offered = 0;
+            let want = Want {
+                asks,
+                asker,
+                offered,
+            };
+            self.wants.insert(rendition, want);
+        }
+    }
+}
+
+impl SwarmRegistry {
+    /// A rendition was asked for so often before this registry began.
+    pub fn expect_asks(&mut self, rendition: RenditionKey, asks: u16) {
+        if self.config.rare_holders > 0 && asks > 0 {
+            self.rarity.expect(rendition, asks, PeerKey::OURSELVES);
+        }
+    }
+
+    /// The demand known for what few hold, to be told to [`SwarmRegistry::expect_asks`] later.
+    pub fn asks(&self) -> impl Iterator<Item = (RenditionKey, u16)> + '_ {
+        let wants = self.rarity.wants.iter();
+        wants.map(|(rendition, want)| (*rendition, want.asks))
+    }
+
+    /// At most `limit` renditions that `asker` should keep for others, most wanted first. They are
+    /// offered to nobody else for a while.
+    pub fn offer(&mut self, now: Instant, asker: PeerKey, limit: usize) -> Vec<RenditionKey> {
+        let second = expiry::to_seconds(now).max(1);
+        let mut plenty = Vec::new();
+        let mut best: Vec<(u32, RenditionKey)> = Vec::new();
+        let from = self.rarity.cursor;
+        let behind = self.rarity.wants.range(RenditionKey(from)..);
+        let before = self.rarity.wants.range(..RenditionKey(from));
+        for (rendition, want) in behind.chain(before).take(SCANNED_MAX) {
+            self.rarity.cursor = rendition.0.wrapping_add(1);
+            let entries = self.swarms.get(rendition).map_or(&[][..], Vec::as_slice);
+            let holders = full_holders(entries, self.config.rare_holders);
+            if holders >= self.config.rare_holders {
+                plenty.push(*rendition);
+                continue;
+            }
+            let known = entries.binary_search_by_key(&asker, |entry| entry.peer);
+            let pending = want.offered > 0 && second.saturating_sub(want.offered) < OFFER_SECS;
+            let worth = holders > 0 || want.asks >= ASKS_FOR_ORIGIN;
+            if known.is_err() && !pending && worth {
+                let missing = (self.config.rare_holders - holders) as u32;
+                best.push((u32::from(want.asks) * missing, *rendition));
+            }
+        }
+        for rendition in plenty {
+            self.rarity.wants.remove(&rendition);
+        }
+        best.sort_unstable_by_key(|(score, rendition)| (core::cmp::Reverse(*score), *rendition));
+        best.truncate(limit);
+        for (_, rendition) in &best {
+            if let Some(want) = self.rarity.wants.get_mut(rendition) {
+                (want.offered, want.asker) = (second, asker);
+            }
+        }
+        best.into_iter().map(|(_, rendition)| rendition).collect()
+    }
+}
+
+/// Nodes that upload and hold all of it, counted up to `enough`.
+fn full_holders(entries: &[Entry], enough: usize) -> usize {
+    let full = entries.iter().filter(|entry| entry.full && entry.uploads);
+    full.take(enough).count()
+}

@@ -1,0 +1,89 @@
+//! Copies that are kept for others.
+
+use antiphon_protocol::ByteCount;
+use antiphon_swarm::node::input::{Budget, Command};
+use antiphon_swarm::{Duration, NodeConfig, RenditionKey};
+
+use crate::pair::{World, song};
+
+const HALF_AN_HOUR: Duration = Duration::from_secs(1_800);
+
+#[test]
+fn what_one_plays_and_one_holds_is_copied_from_them_to_a_third() {
+    let mut world = World::new();
+    let track = world.publish(1, song(60));
+    let (holder, listener, idle) = (world.near(), world.near(), world.near());
+    world.give(holder, track);
+    world.play(listener, track);
+    world.run(HALF_AN_HOUR);
+    assert!(world.nodes[idle].core.is_complete(track));
+    assert_eq!(world.origin_bytes(idle), 0);
+}
+
+#[test]
+fn what_nobody_has_is_taken_from_the_origin_once_two_asked_for_it() {
+    let mut world = World::new();
+    let (once, twice) = (world.publish(1, song(60)), world.publish(2, song(60)));
+    world.registry.expect_asks(once, 1);
+    world.registry.expect_asks(twice, 2);
+    let (one, two) = (world.near(), world.near());
+    world.run(HALF_AN_HOUR);
+    let holds = |node: usize, track| world.nodes[node].core.is_complete(track);
+    assert!(
+        holds(one, twice) != holds(two, twice),
+        "one of them keeps it"
+    );
+    assert!(!holds(one, once) && !holds(two, once));
+    // By now it has a holder, so a second copy comes from there.
+    let before = world.origin_bytes(one) + world.origin_bytes(two);
+    world.run(HALF_AN_HOUR);
+    world.run(HALF_AN_HOUR);
+    assert!(world.nodes[one].core.is_complete(twice) && world.nodes[two].core.is_complete(twice));
+    assert_eq!(world.origin_bytes(one) + world.origin_bytes(two), before);
+}
+
+#[test]
+fn copies_for_others_take_their_share_of_the_disk_and_stay_when_the_cache_is_full() {
+    let mut world = World::new();
+    let node = world.near();
+    let placed = world.publish(1, song(60));
+    let too_much = world.publish(2, song(60));
+    let budget = Budget {
+        disk: ByteCount(40_000_000),
+        ..NodeConfig::antiphon().budget
+    };
+    world.command(node, Command::Budget(budget));
+    for track in [placed, too_much] {
+        world.introduce(node, track);
+        world.command(node, Command::Place { rendition: track });
+    }
+    world.run(Duration::from_secs(60));
+    assert!(world.nodes[node].core.is_complete(placed));
+    assert!(
+        !world.nodes[node].core.is_complete(too_much),
+        "2 MB are the share"
+    );
+    // Everything else is newer, and too much.
+    for key in 10..60 {
+        world.run(Duration::from_secs(10));
+        let track = world.publish(key, song(60));
+        world.give(node, track);
+    }
+    assert!(world.nodes[node].core.is_complete(placed));
+    assert!(
+        !world.nodes[node].core.is_complete(RenditionKey(10)),
+        "gave way"
+    );
+}
+
+#[test]
+fn who_does_not_upload_keeps_nothing_for_others() {
+    let mut world = World::new();
+    let track = world.publish(1, song(60));
+    world.registry.expect_asks(track, 9);
+    let mut config = NodeConfig::antiphon();
+    config.budget.uploads = false;
+    let node = world.node(config, Duration::from_millis(1), 6_250_000);
+    world.run(HALF_AN_HOUR);
+    assert!(!world.nodes[node].core.is_complete(track));
+}
