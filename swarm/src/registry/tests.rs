@@ -240,6 +240,7 @@ fn the_most_wanted_of_what_few_hold_is_offered_once_at_a_time() {
         registry.lookup(T0, PeerKey(asker), plenty, 10);
         registry.lookup(T0, PeerKey(asker), wanted, 10);
     }
+    registry.lookup(T0, PeerKey(4), rare, 10);
     for _ in 0..9 {
         // One who searches on is one who asked.
         registry.lookup(T0, PeerKey(3), rare, 10);
