@@ -135,7 +135,7 @@ impl NodeCore {
             }
             ErrorCode::BUSY | ErrorCode::UPLOADS_PAUSED | ErrorCode::RATE_LIMITED => {
                 if let Some(neighbor) = self.neighbors.by_key_mut(peer) {
-                    neighbor.retry_at = neighbor.retry_at.max(now + retry);
+                    neighbor.was_busy(now, retry);
                 }
             }
             _ => {

@@ -41,6 +41,10 @@ pub(crate) struct Neighbor {
 /// Units told of a rendition that was told to be complete.
 pub(crate) const TOLD_FULL: u16 = u16::MAX;
 
+/// Longest wait for a neighbor that declines every time, unless it asks for more. Guess: a few of the
+/// spans it may be busy with.
+const BUSY_MAX: Duration = Duration::from_secs(20);
+
 /// How long a usefulness half-life lasts: the published 10-minute window.
 const USEFUL_HALF_LIFE_MICROS: u64 = 600_000_000;
 
@@ -103,6 +107,14 @@ impl Neighbor {
         self.failures = self.failures.saturating_add(1);
         let doubled = Duration::from_millis(250).saturating_mul(1 << self.failures.min(7));
         self.retry_at = self.retry_at.max(now + doubled.max(at_least));
+    }
+
+    /// It had no room, and said when to come back. Who never has any is asked ever more seldom.
+    pub(crate) fn was_busy(&mut self, now: Instant, retry: Duration) {
+        let longer = retry.saturating_mul(1 << self.failures.min(7));
+        self.failures = self.failures.saturating_add(1);
+        let wait = longer.min(BUSY_MAX).max(retry);
+        self.retry_at = self.retry_at.max(now + wait);
     }
 
     pub(crate) fn set_interests(&mut self, renditions: Vec<RenditionKey>) {

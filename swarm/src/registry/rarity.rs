@@ -108,7 +108,11 @@ impl SwarmRegistry {
             }
             let known = entries.binary_search_by_key(&asker, |entry| entry.peer);
             let pending = want.offered > 0 && second.saturating_sub(want.offered) < OFFER_SECS;
-            let least = if holders > 0 { ASKS_MIN } else { ASKS_FOR_ORIGIN };
+            let least = if holders > 0 {
+                ASKS_MIN
+            } else {
+                ASKS_FOR_ORIGIN
+            };
             let worth = want.asks >= least;
             if known.is_err() && !pending && worth {
                 let missing = (self.config.rare_holders - holders) as u32;

@@ -54,6 +54,20 @@ fn a_liar_is_not_believed_twice() {
 }
 
 #[test]
+fn a_peer_that_never_has_room_is_asked_ever_more_seldom() {
+    let (mut world, listener, track) = world(1);
+    world.nodes[0].manner = Manner::Busy;
+    world.play(listener, track);
+    world.run(SECOND.saturating_mul(200));
+    played_without_stall(&world, listener);
+    let declines = world.nodes[listener].core.stats().declines;
+    assert!(
+        declines <= 30,
+        "asked {declines} times for three minutes of music"
+    );
+}
+
+#[test]
 fn a_corrupt_peer_is_quarantined_after_its_first_span() {
     let (mut world, listener, track) = world(2);
     world.nodes[0].manner = Manner::Corrupt;

@@ -30,6 +30,8 @@ pub(crate) enum Manner {
     Silent,
     /// Claims everything, declines everything.
     Liar,
+    /// Has never room.
+    Busy,
     /// Sends wrong bytes.
     Corrupt,
     /// Gone: dials to it fail.

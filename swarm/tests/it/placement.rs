@@ -30,10 +30,7 @@ fn what_nobody_has_is_taken_from_the_origin_only_if_many_asked_for_it() {
     let (one, two) = (world.near(), world.near());
     world.run(HALF_AN_HOUR);
     let holds = |node: usize, track| world.nodes[node].core.is_complete(track);
-    assert!(
-        holds(one, many) != holds(two, many),
-        "one of them keeps it"
-    );
+    assert!(holds(one, many) != holds(two, many), "one of them keeps it");
     assert!(!holds(one, few) && !holds(two, few));
     // By now it has a holder, so a second copy comes from there.
     let before = world.origin_bytes(one) + world.origin_bytes(two);

@@ -44,6 +44,10 @@ impl World {
                         let (code, retry_after) = (ErrorCode::NOT_HELD, Duration::ZERO);
                         self.tell_fetch(id, FetchEvent::Declined { code, retry_after });
                     }
+                    Manner::Busy => {
+                        let (code, retry_after) = (ErrorCode::BUSY, Duration::ZERO);
+                        self.tell_fetch(id, FetchEvent::Declined { code, retry_after });
+                    }
                     Manner::Offline => {}
                 }
             }
