@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::engine::random::Draws;
 use crate::net::allocate::{Allocator, Demand, fill, is_max_min};
 use crate::net::fluid::{FlowId, LinkId, Network};
+use crate::net::path;
 use crate::net::route::Route;
 
 /// Changes of one net.
@@ -77,12 +78,13 @@ impl RandomNet {
             1e12
         };
         let background = draws.chance(0.2);
-        let flow = self.network.start(now, route, cap, background);
         let demand = Demand {
             route,
             cap,
+            weight: path::weight(draws.below(300_000)),
             background,
         };
+        let flow = self.network.start(now, demand);
         self.flows.push((flow, demand));
     }
 

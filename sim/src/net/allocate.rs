@@ -1,4 +1,4 @@
-//! How links are divided among flows: progressive filling to max-min fairness.
+//! How links are divided among flows: progressive filling to weighted max-min fairness.
 //!
 //! Foreground flows fill first; background ones take what is left, as a scavenging congestion
 //! control does. The three allocators of [`Allocator`] differ in how far the filling reaches.
@@ -8,7 +8,7 @@ use crate::net::route::Route;
 /// How far one change reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocator {
-    /// Each flow gets the smallest of its links' equal parts. Cheap; never above max-min.
+    /// Each flow gets the smallest of its parts of its links by weight. Cheap; never above max-min.
     Share,
     /// Max-min among the flows within two links of the change; others keep their rates, and
     /// increases under 1 % are not carried out.
@@ -24,6 +24,8 @@ pub struct Demand {
     pub route: Route,
     /// What it can use at most, bytes a second.
     pub cap: f64,
+    /// Its part of a full link against that of the others there; above zero.
+    pub weight: f64,
     /// Whether it yields to all others.
     pub background: bool,
 }
@@ -49,15 +51,19 @@ fn fill_class(left: &mut [f64], flows: &[Demand], background: bool, rates: &mut 
     let mut open: Vec<usize> = (0..flows.len())
         .filter(|at| flows[*at].background == background)
         .collect();
-    let mut users = vec![0_u32; left.len()];
+    let mut users = vec![0.0; left.len()];
     for at in &open {
         for link in flows[*at].links() {
-            users[link] += 1;
+            users[link] += flows[*at].weight;
         }
     }
     while !open.is_empty() {
-        let part = |link: usize| left[link].max(0.0) / f64::from(users[link].max(1));
-        let of = |at: usize| flows[at].links().map(part).fold(flows[at].cap, f64::min);
+        // Rates for each unit of weight. Only links with open flows are looked at.
+        let part = |link: usize| left[link].max(0.0) / users[link];
+        let of = |at: usize| {
+            let cap = flows[at].cap / flows[at].weight;
+            flows[at].links().map(part).fold(cap, f64::min)
+        };
         let level = open.iter().map(|at| of(*at)).fold(f64::INFINITY, f64::min);
         // All flows at the level are settled in this round: those of a full link together.
         let settled: Vec<usize> = open
@@ -67,17 +73,18 @@ fn fill_class(left: &mut [f64], flows: &[Demand], background: bool, rates: &mut 
             .collect();
         open.retain(|at| !settled.contains(at));
         for at in settled {
-            rates[at] = level;
+            let rate = level * flows[at].weight;
+            rates[at] = rate;
             for link in flows[at].links() {
-                left[link] -= level;
-                users[link] -= 1;
+                left[link] -= rate;
+                users[link] -= flows[at].weight;
             }
         }
     }
 }
 
 /// The definition of max-min fairness: nobody over capacity, and each flow is held by its own cap or
-/// by a full link on which no flow of its class gets more.
+/// by a full link on which no flow of its class gets more for its weight.
 #[must_use]
 pub fn is_max_min(capacities: &[f64], flows: &[Demand], rates: &[f64]) -> bool {
     let mut loads = vec![0.0; capacities.len()];
@@ -92,7 +99,8 @@ pub fn is_max_min(capacities: &[f64], flows: &[Demand], rates: &[f64]) -> bool {
         let mut others = flows.iter().zip(rates).filter(|(other, _)| {
             other.background == flow.background && other.links().any(|theirs| theirs == link)
         });
-        full && others.all(|(_, other)| *other <= rate * (1.0 + 1e-9))
+        let level = rate / flow.weight;
+        full && others.all(|(other, rate)| rate / other.weight <= level * (1.0 + 1e-9))
     };
     let settled = |(flow, rate): (&Demand, &f64)| {
         let at_cap = *rate >= flow.cap * (1.0 - 1e-9);
@@ -129,6 +137,7 @@ mod tests {
                     Demand {
                         route,
                         cap,
+                        weight: 0.05 + draws.unit(),
                         background,
                     }
                 })
@@ -142,6 +151,7 @@ mod tests {
         let flow = |cap, background| Demand {
             route: Route::direct(LinkId(0), LinkId(1)),
             cap,
+            weight: 1.0,
             background,
         };
         let rates = fill(

@@ -22,6 +22,7 @@ struct Flow {
     route: Route,
     background: bool,
     cap: f64,
+    weight: f64,
     rate: f64,
     /// Bytes gone, at `since`.
     done: f64,
@@ -119,12 +120,14 @@ impl Network {
         }
     }
 
-    /// Starts a flow of at most `cap` bytes a second over the links of `route`.
-    pub fn start(&mut self, now: u64, route: Route, cap: f64, background: bool) -> FlowId {
+    /// Starts a flow.
+    pub fn start(&mut self, now: u64, demand: Demand) -> FlowId {
+        let route = demand.route;
         let flow = Flow {
             route,
-            background,
-            cap,
+            background: demand.background,
+            cap: demand.cap,
+            weight: demand.weight,
             rate: 0.0,
             done: 0.0,
             since: now,
@@ -266,23 +269,24 @@ impl Network {
         }
     }
 
-    /// The smallest equal part of the flow's links. Background flows divide what the foreground
-    /// could leave at its own equal parts.
+    /// The smallest part by weight of the flow's links. Background flows divide what the foreground
+    /// could leave at its own parts.
     fn share_of(&self, id: FlowId) -> f64 {
         let flow = &self.flows[id.0 as usize];
         let mut rate = flow.cap;
         for link in flow.route.links() {
             let link = &self.links[link.0 as usize];
-            let of_class = |background: bool| {
-                let flows = link.flows.iter();
-                flows
-                    .filter(|other| self.flows[other.0 as usize].background == background)
-                    .count()
+            let of_class = |background: bool| -> f64 {
+                let flows = link.flows.iter().map(|other| &self.flows[other.0 as usize]);
+                let of_it = flows.filter(|other| other.background == background);
+                of_it.map(|other| other.weight).sum()
             };
-            let part = match (flow.background, of_class(false)) {
-                (false, all) => link.capacity / all.max(1) as f64,
-                (true, 0) => link.capacity / of_class(true).max(1) as f64,
-                (true, _) => 0.0,
+            let part = if !flow.background {
+                link.capacity * flow.weight / of_class(false)
+            } else if of_class(false) > 0.0 {
+                0.0
+            } else {
+                link.capacity * flow.weight / of_class(true)
             };
             rate = rate.min(part);
         }
@@ -340,6 +344,7 @@ impl Network {
                 Demand {
                     route: all.fold(first, |route, link| route.and(index(link))),
                     cap: capacities.fold(flow.cap, f64::min),
+                    weight: flow.weight,
                     background: flow.background,
                 }
             })

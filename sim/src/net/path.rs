@@ -11,6 +11,9 @@ pub const WINDOW_PEERS: u32 = 12_000;
 /// The initial window towards servers: the node sets it to hold a whole head.
 pub const WINDOW_ORIGIN: u32 = 65_536;
 
+/// The mean wait in a full line's queue, microseconds: half of what a home router's takes, 0.1 s.
+const QUEUE_WAIT: u64 = 50_000;
+
 /// Windows are not remembered beyond this.
 const WINDOW_MAX: u32 = 1 << 24;
 
@@ -31,6 +34,14 @@ pub fn ramp_delay(bytes: u64, window: u32, rate: f64, rtt: u64) -> u64 {
         delay += idle;
         window *= 2.0;
     }
+}
+
+/// How a flow stands against others where a line is full: congestion controls that go by loss share
+/// a queue that drops at its tail in inverse proportion to their round trips (Lakshman and Madhow,
+/// 1997), the wait in that queue included.
+#[must_use]
+pub fn weight(rtt: u64) -> f64 {
+    QUEUE_WAIT as f64 / (rtt + QUEUE_WAIT) as f64
 }
 
 /// The window after `bytes` more went over the connection.
@@ -95,6 +106,12 @@ mod tests {
             ramp_delay(10_000_000, WINDOW_PEERS, rate, rtt),
             idle.iter().sum::<u64>()
         );
+    }
+
+    #[test]
+    fn a_near_flow_gets_more_of_a_full_line_but_not_all() {
+        assert!((weight(0) / weight(50_000) - 2.0).abs() < 1e-9);
+        assert!((weight(20_000) / weight(90_000) - 2.0).abs() < 1e-9);
     }
 
     #[test]

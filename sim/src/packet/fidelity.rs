@@ -3,12 +3,16 @@
 //!
 //! Connections are open and their windows cold. The fluid side is computed as the world does it: a
 //! flow for each transfer, marks every 256 KiB, and [`path::ramp_delay`] on top.
+//!
+//! Which of several flows loses a packet is chance, and so is which ends first. The fluid model
+//! tells the mean, so it is compared with the mean of several runs; how far single runs are from
+//! theirs is told beside it, because no model without chance can come nearer to those.
 
 use serde_json::{Value, json};
 
 use crate::engine::queue::{Event, EventQueue};
 use crate::engine::random::Draws;
-use crate::net::allocate::Allocator;
+use crate::net::allocate::{Allocator, Demand};
 use crate::net::fluid;
 use crate::net::path;
 use crate::net::route::Route;
@@ -22,6 +26,12 @@ const MARK_BYTES: u64 = 256 * 1024;
 const REQUEST_BYTES: usize = 48;
 /// Queue before each line, seconds of its rate, and at least so many bytes. A home router's.
 const QUEUE: (f64, u64) = (0.1, 65_536);
+/// Runs of each case over packets.
+const RUNS: u64 = 5;
+/// Mean jitter of a path, microseconds: a home's own network adds as much. Without any, packets
+/// come in lockstep and a full queue drops those of the same flow each time (traffic phase effects:
+/// Floyd and Jacobson, 1992).
+const JITTER: f64 = 200.0;
 /// Longer than any transfer here takes.
 const END_MICROS: u64 = 600_000_000;
 /// All connections are open by then.
@@ -58,29 +68,27 @@ pub struct Fidelity {
     pub p95: f64,
     /// Mean of the errors with their sign: below zero the fluid model is too fast.
     pub bias: f64,
+    /// 95th percentile of how far single runs over packets are from their mean.
+    pub spread_p95: f64,
 }
 
 /// Compares everything; the last entry is of all transfers together.
 #[must_use]
 pub fn compare() -> Vec<Fidelity> {
-    let mut families: Vec<(&'static str, Vec<f64>)> = Vec::new();
-    let mut all = Vec::new();
+    let mut families: Vec<(&'static str, Errors)> = Vec::new();
+    let mut all = Errors::default();
     for case in cases() {
-        let (fluid, packet) = (fluid_times(&case), packet_times(&case));
-        let errors = fluid.iter().zip(&packet);
-        let errors: Vec<f64> = errors
-            .map(|(fluid, packet)| (*fluid as f64 - *packet as f64) / (*packet).max(1) as f64)
-            .collect();
-        all.extend(&errors);
+        let errors = Errors::of(&case);
+        all.add(&errors);
         match families.iter_mut().find(|(name, _)| *name == case.family) {
-            Some((_, list)) => list.extend(errors),
+            Some((_, known)) => known.add(&errors),
             None => families.push((case.family, errors)),
         }
     }
     families.push(("all", all));
     families
         .into_iter()
-        .map(|(family, errors)| summary(family, &errors))
+        .map(|(family, errors)| errors.summary(family))
         .collect()
 }
 
@@ -90,29 +98,60 @@ pub fn report(families: &[Fidelity]) -> Value {
     let row = |one: &Fidelity| {
         json!({
             "family": one.family, "transfers": one.transfers, "median_error": one.median,
-            "p95_error": one.p95, "bias": one.bias,
+            "p95_error": one.p95, "bias": one.bias, "packet_spread_p95": one.spread_p95,
         })
     };
     families.iter().map(row).collect()
 }
 
-fn summary(family: &'static str, errors: &[f64]) -> Fidelity {
+/// Relative errors of some transfers.
+#[derive(Clone, Debug, Default)]
+struct Errors {
+    /// Of the fluid model, against the mean of the runs over packets.
+    fluid: Vec<f64>,
+    /// Of each run, against the mean of them.
+    runs: Vec<f64>,
+}
+
+impl Errors {
+    fn of(case: &Case) -> Self {
+        let runs: Vec<Vec<u64>> = (0..RUNS).map(|run| packet_times(case, run)).collect();
+        let mut errors = Self::default();
+        for (index, fluid) in fluid_times(case).into_iter().enumerate() {
+            let times = || runs.iter().map(|times| times[index] as f64);
+            let mean = (times().sum::<f64>() / RUNS as f64).max(1.0);
+            let error = |time: f64| (time - mean) / mean;
+            errors.fluid.push(error(fluid as f64));
+            errors.runs.extend(times().map(error));
+        }
+        errors
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.fluid.extend(&other.fluid);
+        self.runs.extend(&other.runs);
+    }
+
+    fn summary(&self, family: &'static str) -> Fidelity {
+        let count = self.fluid.len();
+        Fidelity {
+            family,
+            transfers: count,
+            median: size_at(&self.fluid, 0.5),
+            p95: size_at(&self.fluid, 0.95),
+            bias: self.fluid.iter().sum::<f64>() / count.max(1) as f64,
+            spread_p95: size_at(&self.runs, 0.95),
+        }
+    }
+}
+
+/// A quantile of the errors' sizes.
+fn size_at(errors: &[f64], part: f64) -> f64 {
     let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
     sizes.sort_by(f64::total_cmp);
-    let at = |part: f64| {
-        let index = (sizes.len() as f64 * part) as usize;
-        sizes
-            .get(index.min(sizes.len().saturating_sub(1)))
-            .copied()
-            .unwrap_or(0.0)
-    };
-    Fidelity {
-        family,
-        transfers: errors.len(),
-        median: at(0.5),
-        p95: at(0.95),
-        bias: errors.iter().sum::<f64>() / errors.len().max(1) as f64,
-    }
+    let index = (sizes.len() as f64 * part) as usize;
+    let last = sizes.len().saturating_sub(1);
+    sizes.get(index.min(last)).copied().unwrap_or(0.0)
 }
 
 /// One flow, many to one, one to many, and many to one over unequal distances.
@@ -217,7 +256,13 @@ fn fluid_times(case: &Case) -> Vec<u64> {
         let transfer = case.transfers[index];
         let Some(flow) = flows[index] else {
             let (from, to) = (links[transfer.from].0, links[transfer.to].1);
-            flows[index] = Some(network.start(now, Route::direct(from, to), f64::INFINITY, false));
+            let demand = Demand {
+                route: Route::direct(from, to),
+                cap: f64::INFINITY,
+                weight: path::weight(trip(index)),
+                background: false,
+            };
+            flows[index] = Some(network.start(now, demand));
             marks[index] = MARK_BYTES.min(transfer.bytes);
             continue;
         };
@@ -245,8 +290,8 @@ impl Event for Step {
     }
 }
 
-/// The same over packets.
-fn packet_times(case: &Case) -> Vec<u64> {
+/// The same over packets, with the chance of this run.
+fn packet_times(case: &Case, run: u64) -> Vec<u64> {
     let line = |rate: u64| Line::new(rate, QUEUE.1.max((rate as f64 * QUEUE.0) as u64));
     let lines = case
         .hosts
@@ -258,7 +303,8 @@ fn packet_times(case: &Case) -> Vec<u64> {
             paths.set_delay(a, b, case.hosts[a].2 + case.hosts[b].2);
         }
     }
-    let mut network = Network::new(lines.collect(), paths, Draws::of(1, 0, 0));
+    paths.weather.jitter = JITTER;
+    let mut network = Network::new(lines.collect(), paths, Draws::of(run, 0, 0));
     let mut queue = EventQueue::new();
     // The asker opens; the holder is side 1.
     let connections: Vec<ConnectionId> = case

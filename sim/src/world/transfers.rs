@@ -8,6 +8,7 @@ use antiphon_swarm::node::input::FetchEvent;
 use antiphon_swarm::node::output::{OriginRoute, Source};
 use antiphon_swarm::{Duration, FetchId, Input, PeerKey, RenditionKey, UploadId};
 
+use crate::net::allocate::Demand;
 use crate::net::fluid::FlowId;
 use crate::net::path;
 use crate::scenario::Conduct;
@@ -324,7 +325,13 @@ impl World {
         let cap = path::loss_cap(self.scenario.network.loss.0, transfer.rtt);
         let cap = cap.min(self.held_back(&transfer));
         let background = transfer.priority >= Priority::Prefetch;
-        let flow = self.network.start(self.now, route, cap, background);
+        let demand = Demand {
+            route,
+            cap,
+            weight: path::weight(transfer.rtt),
+            background,
+        };
+        let flow = self.network.start(self.now, demand);
         self.transfers.own(flow, id);
         let rate = self.network.rate(flow);
         let transfer = self.transfers.of(id);

@@ -65,9 +65,14 @@ fn the_fluid_model_is_near_the_packets() {
     let families = fidelity::compare();
     for one in &families {
         assert!(one.median <= 0.10, "{families:#?}");
-        // The rest misses this band: equal flows do not get equal parts of a line, packet by packet.
-        let is_fair = ["one flow", "many to one"].contains(&one.family);
-        assert!(!is_fair || one.p95 <= 0.25, "{families:#?}");
+        // Missed where a far flow begins cold among near ones: it climbs for seconds after its first
+        // losses, which the fluid model does not know.
+        let most = if one.family == "unequal distances" {
+            0.40
+        } else {
+            0.25
+        };
+        assert!(one.p95 <= most, "{families:#?}");
     }
     let transfers = families.last().map_or(0, |all| all.transfers);
     assert!(transfers > 200, "{transfers}");

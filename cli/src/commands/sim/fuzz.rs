@@ -177,12 +177,13 @@ pub(super) fn show_fidelity(json: bool) -> anyhow::Result<()> {
     }
     for one in families {
         output::result(&format!(
-            "{:18} {:4} transfers  error {:5.1} % (median) {:5.1} % (95th), bias {:+.1} %",
+            "{:18} {:4} transfers  error {:5.1} % (median) {:5.1} % (95th), bias {:+.1} %; packets among themselves {:.1} % (95th)",
             one.family,
             one.transfers,
             one.median * 100.0,
             one.p95 * 100.0,
-            one.bias * 100.0
+            one.bias * 100.0,
+            one.spread_p95 * 100.0
         ))?;
     }
     Ok(())
