@@ -288,6 +288,7 @@ impl Harness {
                 self.kill(node);
                 self.nodes[usize::from(node)].shut_out = shut_out;
                 self.nodes[usize::from(node)].persona.vice = Vice::None;
+                self.nodes[usize::from(node)].good_since = self.now;
             }
             if self.nodes[usize::from(node)].shut_out {
                 continue;

@@ -123,6 +123,8 @@ pub(crate) struct Node {
     pub(crate) ticket: Option<Signed<Ticket>>,
     /// Bytes the shell stored, to compare with what the core counted.
     pub(crate) stored: u64,
+    /// What it sent before is held against nobody: it was a bad node then.
+    pub(crate) good_since: u64,
     /// It is kept out of the healing phase.
     pub(crate) shut_out: bool,
 }
@@ -151,6 +153,7 @@ impl Node {
             player: Player::default(),
             ticket: None,
             stored: 0,
+            good_since: 0,
             shut_out: false,
         }
     }

@@ -187,9 +187,11 @@ impl Harness {
         let other = self.nodes[usize::from(node)]
             .sessions
             .get(&id)
-            .map(|session| session.host);
-        if let Some(host) = other
+            .map(|session| (session.host, session.since));
+        // A session from before a bad node was healed brings what is still under way from it.
+        if let Some((host, since)) = other
             && self.nodes[usize::from(host)].is_honest()
+            && since >= self.nodes[usize::from(host)].good_since
         {
             self.break_with(Broken::correctness(
                 self.now,
