@@ -12,8 +12,8 @@ use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::peer::Extent;
 use antiphon_protocol::{BitRate, ByteCount, CHUNK_BYTES, ChunkIndex, ChunkSet, Geometry, Span};
 use antiphon_swarm::node::input::{
-    Command, FetchEvent, Keep, Message, NeighborEvent, RenditionSpec, Restored, StoreEvent,
-    TrackerEvent,
+    Command, Expected, FetchEvent, Keep, Message, NeighborEvent, RenditionSpec, Restored,
+    StoreEvent, TrackerEvent,
 };
 use antiphon_swarm::node::output::{Event, OriginRoute, Source};
 use antiphon_swarm::registry::{Held, PeerProfile, RegistryConfig};
@@ -247,6 +247,16 @@ impl World {
         self.command(node, Command::Introduce { rendition, spec });
         let empty = ChunkSet::empty(spec.geometry);
         self.nodes[node].held.entry(rendition).or_insert(empty);
+    }
+
+    /// The node will probably play it next.
+    pub(crate) fn expect(&mut self, node: usize, rendition: RenditionKey, chance_permille: u16) {
+        self.introduce(node, rendition);
+        let next = vec![Expected {
+            rendition,
+            chance_permille,
+        }];
+        self.command(node, Command::Expect { next });
     }
 
     /// Opens and plays a track as a driver does: introduce, play, and the holders that came with

@@ -1,6 +1,6 @@
 //! Plays that go well.
 
-use antiphon_swarm::node::input::{Command, Expected, TrackerEvent};
+use antiphon_swarm::node::input::{Command, TrackerEvent};
 use antiphon_swarm::{Duration, Input, NodeConfig};
 
 use crate::pair::{World, song};
@@ -125,12 +125,7 @@ fn the_next_track_is_ready_before_it_is_played() {
     world.give(holder, first);
     world.give(holder, second);
     world.play(listener, first);
-    world.introduce(listener, second);
-    let next = vec![Expected {
-        rendition: second,
-        chance_permille: 800,
-    }];
-    world.command(listener, Command::Expect { next });
+    world.expect(listener, second, 800);
     world.run(Duration::from_secs(62));
     world.play(listener, second);
     assert_eq!(world.start_latency(listener, 1), Duration::ZERO);
@@ -146,12 +141,7 @@ fn a_next_head_nobody_holds_comes_from_the_origin_in_the_last_ten_seconds() {
     let (holder, listener) = (world.near(), world.near());
     world.give(holder, first);
     world.play(listener, first);
-    world.introduce(listener, second);
-    let next = vec![Expected {
-        rendition: second,
-        chance_permille: 800,
-    }];
-    world.command(listener, Command::Expect { next });
+    world.expect(listener, second, 800);
     world.run(Duration::from_secs(45));
     assert_eq!(world.origin_bytes(listener), 0);
     world.run(Duration::from_secs(17));
@@ -167,12 +157,7 @@ fn a_next_track_that_somebody_has_by_now_does_not_come_from_the_origin() {
     let (holder, other, listener) = (world.near(), world.near(), world.near());
     world.give(holder, first);
     world.play(listener, first);
-    world.introduce(listener, second);
-    let next = vec![Expected {
-        rendition: second,
-        chance_permille: 800,
-    }];
-    world.command(listener, Command::Expect { next });
+    world.expect(listener, second, 800);
     // The tracker is asked at once, after 5, 15 and 35 s, and knows nobody yet.
     world.run(Duration::from_secs(40));
     world.give(other, second);
@@ -189,12 +174,7 @@ fn a_next_track_without_any_data_is_looked_up_again_when_its_turn_comes() {
     let (first, second) = (world.publish(1, song(60)), world.publish(2, song(60)));
     let (other, listener) = (world.near(), world.near());
     world.play(listener, first);
-    world.introduce(listener, second);
-    let next = vec![Expected {
-        rendition: second,
-        chance_permille: 800,
-    }];
-    world.command(listener, Command::Expect { next });
+    world.expect(listener, second, 800);
     world.run(Duration::from_secs(25));
     world.give(other, second);
     // A skip: the license is there, so no holders come with it.

@@ -153,3 +153,46 @@ async fn a_node_without_news_renews_what_it_announced_with_an_empty_list() -> Re
     assert_eq!(holders(&bob, content).await?.len(), 1);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_asked_for_and_one_holds_is_offered_to_one_more_with_its_holder() -> Result<()> {
+    let world = World::new()?;
+    let (manifest, _) = world.publish_track(1, "Song")?;
+    let content = manifest.renditions[1].content;
+    let tracker = world.start().await?;
+    let (ada, ..) = node(&tracker, "Ada").await?;
+    announce(&ada, content, Extent::Full).await?;
+    let (eve, ..) = node(&tracker, "Eve").await?;
+    let ask = TrackerRequest::Placements { limit: 4 };
+    let nothing = Vec::new();
+    assert_eq!(
+        eve.ask(&ask).await?,
+        TrackerReply::Placements {
+            placements: nothing
+        }
+    );
+    let (bob, ..) = node(&tracker, "Bob").await?;
+    let (cleo, ..) = node(&tracker, "Cleo").await?;
+    for asker in [&bob, &cleo] {
+        assert_eq!(holders(asker, content).await?.len(), 1);
+    }
+    let TrackerReply::Placements { placements } = eve.ask(&ask).await? else {
+        bail!("no placements");
+    };
+    let [placement] = placements.as_slice() else {
+        bail!("not one: {placements:?}");
+    };
+    assert_eq!(placement.content, content);
+    assert_eq!(placement.holders.len(), 1);
+    let offered = placement
+        .manifest
+        .open(&world.catalog_key.verifying_key())?;
+    assert_eq!(offered.track, manifest.track);
+    let (dan, ..) = node(&tracker, "Dan").await?;
+    let reply = dan.ask(&ask).await?;
+    let TrackerReply::Placements { placements } = reply else {
+        bail!("no placements");
+    };
+    assert!(placements.is_empty(), "one node at a time");
+    Ok(())
+}

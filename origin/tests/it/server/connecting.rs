@@ -1,5 +1,7 @@
 //! Who gets a connection, and what stays across restarts.
 
+use std::net::SocketAddr;
+
 use antiphon_origin::server::{Origin, OriginConfig, StartError};
 
 use super::stage::{Client, Stage, fetch, span, within};
@@ -58,6 +60,18 @@ async fn with_many_open_handshakes_newcomers_prove_their_address_first() {
     assert_eq!(origin.metrics().quic_retries, 1);
 }
 
+/// Connects until the origin has noticed that there is room again.
+async fn let_in_again(client: &Client, origin: SocketAddr) -> quinn::Connection {
+    within(async {
+        loop {
+            if let Ok(connection) = client.connecting(origin).await {
+                break connection;
+            }
+        }
+    })
+    .await
+}
+
 #[tokio::test]
 async fn connections_over_the_limit_are_refused_until_one_ends() {
     let stage = Stage::new();
@@ -74,14 +88,8 @@ async fn connections_over_the_limit_are_refused_until_one_ends() {
     assert!(refused.is_err());
     assert_eq!(origin.metrics().quic_connections_refused, 1);
     first.close(0_u32.into(), b"");
-    within(async {
-        loop {
-            if let Ok(connection) = client.connecting(origin.quic_address()).await {
-                break fetch(&connection, &music, span(0, 1)).await.unwrap();
-            }
-        }
-    })
-    .await;
+    let again = let_in_again(&client, origin.quic_address()).await;
+    fetch(&again, &music, span(0, 1)).await.unwrap();
 }
 
 #[tokio::test]
@@ -103,14 +111,8 @@ async fn an_address_has_its_share_of_the_connections_and_gets_it_back() {
     let metrics = origin.metrics();
     assert_eq!(metrics.quic_connections_refused_by_address, 1);
     first.close(0_u32.into(), b"");
-    within(async {
-        loop {
-            if let Ok(connection) = client.connecting(origin.quic_address()).await {
-                break fetch(&connection, &music, span(0, 1)).await.unwrap();
-            }
-        }
-    })
-    .await;
+    let again = let_in_again(&client, origin.quic_address()).await;
+    fetch(&again, &music, span(0, 1)).await.unwrap();
 }
 
 #[tokio::test]
