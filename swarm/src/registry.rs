@@ -4,28 +4,31 @@
 //! An entry takes 16 bytes in its swarm and 4 with its peer; with slack and maps under 64
 //! (measured in a test). Not here: who may ask, tickets, addresses.
 
+mod crowding;
 mod expiry;
+mod paged;
 mod rarity;
 mod selection;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use crate::key::{PeerKey, RenditionKey};
+use crate::registry::paged::{Numbered, Paged};
 use crate::rng::SeededRng;
 use crate::time::{Duration, Instant};
 
 /// What the registry may hold, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct RegistryConfig {
-    /// Entries (a peer holding a rendition) at most; beyond it the oldest of the largest swarm go.
+    /// Entries (a peer holding a rendition) at most; beyond it the largest swarms give up theirs,
+    /// a sixteenth of all at once.
     pub entries_max: usize,
     /// How long what a peer announced is believed after it last said anything.
     pub lifetime: Duration,
     /// What nodes are told as the time to say that it still holds; under half of `lifetime`.
     pub announce_interval: Duration,
-    /// Holders remembered of one swarm. Beyond it the one whose word is oldest goes.
+    /// Holders remembered of one swarm. Beyond it a newcomer takes the place of one of little use:
+    /// one that does not upload, one with a part only, one whose word is old.
     pub swarm_holders_max: usize,
     /// Complete copies online below which a rendition that is asked for counts as rare; zero offers
     /// none to keep.
@@ -53,9 +56,9 @@ impl Default for RegistryConfig {
             // Tracker trackers of BitTorrent use 30 min; nodes here also leave explicitly. Guess.
             lifetime: Duration::from_secs(45 * 60),
             announce_interval: Duration::from_secs(20 * 60),
-            // Far more than can be handed out between two announces, few enough that a lookup may
-            // look at all of them. Guess.
-            swarm_holders_max: 4_096,
+            // Each is handed out to few before its place is taken by who announces next, and a
+            // lookup may look at all of them. Guess.
+            swarm_holders_max: 1_024,
             // One may be busy and one not be reachable. Guess.
             rare_holders: 3,
         }
@@ -130,9 +133,12 @@ struct Peer {
 pub struct SwarmRegistry {
     config: RegistryConfig,
     rng: SeededRng,
-    swarms: BTreeMap<RenditionKey, Vec<Entry>>,
-    peers: BTreeMap<PeerKey, Peer>,
+    /// In the order of [`place_of`], each.
+    swarms: Paged<RenditionKey, Vec<Entry>>,
+    peers: Paged<PeerKey, Peer>,
     len: usize,
+    /// Swarms by the number of their holders.
+    by_size: crowding::Sizes,
     lookups: u32,
     sweep: expiry::Sweep,
     rarity: rarity::Rarity,
@@ -145,9 +151,10 @@ impl SwarmRegistry {
         Self {
             config,
             rng: SeededRng::new(seed),
-            swarms: BTreeMap::new(),
-            peers: BTreeMap::new(),
+            swarms: Paged::new(),
+            peers: Paged::new(),
             len: 0,
+            by_size: crowding::Sizes::default(),
             lookups: 0,
             sweep: expiry::Sweep::default(),
             rarity: rarity::Rarity::default(),
@@ -162,34 +169,31 @@ impl SwarmRegistry {
 
     /// A node came online, or its profile changed.
     pub fn join(&mut self, now: Instant, peer: PeerKey, profile: PeerProfile) {
-        if let Some(known) = self.peers.get_mut(&peer) {
+        if let Some(known) = self.peers.get_mut(peer) {
             if known.profile == profile {
                 return;
             }
             known.profile = profile;
             for rendition in &known.renditions {
-                let entries = self.swarms.get_mut(rendition);
+                let entries = self.swarms.get_mut(*rendition);
                 if let Some(entry) = entries.and_then(|entries| entry_mut(entries, peer)) {
                     entry.take_profile(profile);
                 }
             }
         } else if self.peers.len() < PEERS_MAX {
             let until = expiry::to_seconds(now + self.config.lifetime);
-            self.peers.insert(
-                peer,
-                Peer {
-                    profile,
-                    renditions: Vec::new(),
-                    until,
-                    forgotten: false,
-                },
-            );
+            self.peers.get_or_insert(peer, || Peer {
+                profile,
+                renditions: Vec::new(),
+                until,
+                forgotten: false,
+            });
         }
     }
 
     /// A node went offline: all its entries go.
     pub fn leave(&mut self, _now: Instant, peer: PeerKey) {
-        let Some(gone) = self.peers.remove(&peer) else {
+        let Some(gone) = self.peers.remove(peer) else {
             return;
         };
         for rendition in gone.renditions {
@@ -200,7 +204,7 @@ impl SwarmRegistry {
     /// A joined node says that what it announced still holds. False if some of that was forgotten
     /// because it had been silent for too long: then it should announce everything.
     pub fn renew(&mut self, now: Instant, peer: PeerKey) -> bool {
-        let Some(known) = self.peers.get_mut(&peer) else {
+        let Some(known) = self.peers.get_mut(peer) else {
             return false;
         };
         known.until = expiry::to_seconds(now + self.config.lifetime);
@@ -215,7 +219,7 @@ impl SwarmRegistry {
         rendition: RenditionKey,
         held: Option<Held>,
     ) {
-        let Some(known) = self.peers.get_mut(&peer) else {
+        let Some(known) = self.peers.get_mut(peer) else {
             return;
         };
         // Who tells of one change stands by the rest: it renews that only when nothing changes.
@@ -239,18 +243,18 @@ impl SwarmRegistry {
             prefix: 0,
         };
         entry.take_profile(known.profile);
-        if let Err(at) = listed {
-            if known.renditions.len() >= PEER_RENDITIONS_MAX {
-                return;
+        match listed {
+            Ok(_) => {
+                let entries = self.swarms.get_mut(rendition);
+                if let Some(said) = entries.and_then(|entries| entry_mut(entries, peer)) {
+                    let handed = said.handed;
+                    *said = Entry { handed, ..entry };
+                }
             }
-            grow(&mut known.renditions);
-            known.renditions.insert(at, rendition);
+            Err(_) if known.renditions.len() >= PEER_RENDITIONS_MAX => return,
+            Err(at) => self.add(rendition, entry, at),
         }
-        self.put_entry(rendition, entry);
         self.sweep.note(until);
-        if self.len > self.config.entries_max {
-            self.trim();
-        }
     }
 
     /// [`SwarmRegistry::holders`] for somebody who wants to hear it: what is asked for and held by
@@ -278,15 +282,15 @@ impl SwarmRegistry {
         rendition: RenditionKey,
         limit: usize,
     ) -> Vec<Pick> {
-        let region = self.peers.get(&asker).map_or(0, |peer| peer.profile.region);
+        let region = self.peers.get(asker).map_or(0, |peer| peer.profile.region);
         self.lookups = self.lookups.saturating_add(1);
-        let Some(entries) = self.swarms.get_mut(&rendition) else {
+        let Some(entries) = self.swarms.get_mut(rendition) else {
             return Vec::new();
         };
         let second = expiry::to_seconds(now);
         let peers = &self.peers;
         let believed = |peer| {
-            let known: Option<&Peer> = peers.get(&peer);
+            let known: Option<&Peer> = peers.get(peer);
             known.is_some_and(|known| known.until > second)
         };
         let asking = selection::Asking {
@@ -310,52 +314,54 @@ impl SwarmRegistry {
         self.len == 0
     }
 
-    fn put_entry(&mut self, rendition: RenditionKey, entry: Entry) {
-        let entries = self.swarms.entry(rendition).or_default();
-        match entries.binary_search_by_key(&entry.peer, |known| known.peer) {
-            Ok(at) => {
-                let handed = entries[at].handed;
-                entries[at] = Entry { handed, ..entry };
-            }
-            Err(at) => {
-                grow(entries);
-                entries.insert(at, entry);
-                self.len += 1;
-                if entries.len() > self.config.swarm_holders_max {
-                    self.drop_oldest(rendition);
-                }
-            }
+    /// Adds what was not known; `listed_at` is its place in its peer's list.
+    fn add(&mut self, rendition: RenditionKey, entry: Entry, listed_at: usize) {
+        let most = self.config.swarm_holders_max;
+        let entries = self.swarms.get_or_insert(rendition, Vec::new);
+        let replaced = if entries.len() >= most {
+            let Some(replaced) = crowding::replace(entries, entry) else {
+                // Those known are all of more use.
+                return;
+            };
+            Some(replaced)
+        } else {
+            let place = place_of(entry.peer);
+            let at = entries.partition_point(|known| place_of(known.peer) < place);
+            grow(entries);
+            entries.insert(at, entry);
+            self.len += 1;
+            self.by_size.changed(entries.len() - 1, entries.len());
+            None
+        };
+        if let Some(known) = self.peers.get_mut(entry.peer) {
+            grow(&mut known.renditions);
+            known.renditions.insert(listed_at, rendition);
+        }
+        if let Some(peer) = replaced {
+            self.unlist(peer, rendition);
+        }
+        if self.len > self.config.entries_max {
+            self.trim();
         }
     }
 
     fn drop_entry(&mut self, rendition: RenditionKey, peer: PeerKey) {
-        let Some(entries) = self.swarms.get_mut(&rendition) else {
+        let Some(entries) = self.swarms.get_mut(rendition) else {
             return;
         };
-        if let Ok(at) = entries.binary_search_by_key(&peer, |entry| entry.peer) {
+        if let Ok(at) = entry_at(entries, peer) {
             entries.remove(at);
             self.len -= 1;
+            self.by_size.changed(entries.len() + 1, entries.len());
             shrink(entries);
         }
         if entries.is_empty() {
-            self.swarms.remove(&rendition);
-        }
-    }
-
-    fn drop_oldest(&mut self, rendition: RenditionKey) {
-        let entries = self.swarms.get(&rendition);
-        let oldest = entries
-            .into_iter()
-            .flatten()
-            .min_by_key(|entry| (entry.full, entry.said, entry.peer));
-        if let Some(peer) = oldest.map(|entry| entry.peer) {
-            self.drop_entry(rendition, peer);
-            self.unlist(peer, rendition);
+            self.swarms.remove(rendition);
         }
     }
 
     fn unlist(&mut self, peer: PeerKey, rendition: RenditionKey) {
-        if let Some(peer) = self.peers.get_mut(&peer)
+        if let Some(peer) = self.peers.get_mut(peer)
             && let Ok(at) = peer.renditions.binary_search(&rendition)
         {
             peer.renditions.remove(at);
@@ -363,29 +369,48 @@ impl SwarmRegistry {
         }
     }
 
-    /// Makes room by a 64th of the maximum: the largest swarms lose what was said longest ago.
+    /// Makes room by a sixteenth of the maximum: the largest swarms lose what is of least use, down
+    /// to one size. Each swarm is visited once in so many announces, and there are no more swarms
+    /// than entries, so an announce costs a few visits at most, on average.
     fn trim(&mut self) {
-        let target = self.config.entries_max - self.config.entries_max / 64;
-        let mut largest = self.swarms.values().map(Vec::len).max().unwrap_or(0);
-        while self.len > target && largest > 0 {
-            let allowed = largest * 3 / 4;
-            let large = self
-                .swarms
-                .iter()
-                .filter(|(_, entries)| entries.len() > allowed);
-            let large: Vec<RenditionKey> = large.map(|(rendition, _)| *rendition).collect();
-            for rendition in large {
-                while self.len > target
-                    && self
-                        .swarms
-                        .get(&rendition)
-                        .is_some_and(|e| e.len() > allowed)
-                {
-                    self.drop_oldest(rendition);
-                }
+        let target = self.config.entries_max - self.config.entries_max / 16;
+        let allowed = self.by_size.largest_within(target);
+        let mut dropped = Vec::new();
+        for (rendition, entries) in self.swarms.iter_mut() {
+            if entries.len() > allowed {
+                let before = entries.len();
+                crowding::cut(entries, allowed, |peer| dropped.push((peer, rendition)));
+                self.by_size.changed(before, entries.len());
+                self.len -= before - entries.len();
+                shrink(entries);
             }
-            largest = allowed;
         }
+        if allowed == 0 {
+            self.swarms = Paged::new();
+        }
+        for (peer, rendition) in dropped {
+            self.unlist(peer, rendition);
+        }
+    }
+}
+
+impl Numbered for RenditionKey {
+    fn number(self) -> u32 {
+        self.0
+    }
+
+    fn of(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+impl Numbered for PeerKey {
+    fn number(self) -> u32 {
+        self.0
+    }
+
+    fn of(number: u32) -> Self {
+        Self(number)
     }
 }
 
@@ -401,10 +426,19 @@ impl Entry {
     }
 }
 
+/// The order of entries in their swarm: no peer's number says where, so that neighbors in it are
+/// as good as drawn by lot. A bijection.
+const fn place_of(peer: PeerKey) -> u32 {
+    peer.0.wrapping_mul(0x9e37_79b1)
+}
+
+fn entry_at(entries: &[Entry], peer: PeerKey) -> Result<usize, usize> {
+    let place = place_of(peer);
+    entries.binary_search_by_key(&place, |entry| place_of(entry.peer))
+}
+
 fn entry_mut(entries: &mut [Entry], peer: PeerKey) -> Option<&mut Entry> {
-    let at = entries
-        .binary_search_by_key(&peer, |entry| entry.peer)
-        .ok()?;
+    let at = entry_at(entries, peer).ok()?;
     entries.get_mut(at)
 }
 

@@ -3,7 +3,7 @@
 //! Not here: when bytes are heard of at the other end ([`crate::net::path`]), what they mean.
 
 use crate::net::allocate::{Allocator, Demand, fill};
-use crate::net::route::Route;
+use crate::net::route::{ROUTE_LINKS_MAX, Route};
 
 /// Increases below this part of the present rate are not carried out by
 /// [`Allocator::MaxMinLocal`]: one change would else ripple through the whole network.
@@ -20,6 +20,8 @@ pub struct FlowId(pub u32);
 #[derive(Clone, Debug)]
 struct Flow {
     route: Route,
+    /// Where it stands in the list of each of its links.
+    places: [u32; ROUTE_LINKS_MAX],
     background: bool,
     cap: f64,
     weight: f64,
@@ -34,15 +36,31 @@ struct Flow {
 struct Link {
     capacity: f64,
     flows: Vec<FlowId>,
-    /// What its flows could use if only their other ends and caps bound them.
-    wanted: f64,
+    /// What its flows could use if only their other ends and caps bound them; see [`fixed`].
+    wanted: u128,
 }
 
 impl Link {
     /// A link that cannot be full holds nobody back and is left out of the allocation.
     fn is_slack(&self) -> bool {
-        self.wanted <= self.capacity
+        self.wanted <= fixed(self.capacity)
     }
+}
+
+/// A rate as a whole number, so that what a flow added to a sum can be taken away exactly when it
+/// ends, whatever came and went in between.
+fn fixed(rate: f64) -> u128 {
+    const PARTS: f64 = (1_u64 << 40) as f64;
+    // Endless is as good as more than all flows together ever have.
+    (rate.min(1e18) * PARTS) as u128
+}
+
+/// What has to be looked at after a change: a flow that is new, and the links that are or were
+/// full enough to hold somebody back.
+#[derive(Debug)]
+struct Change {
+    flow: Option<FlowId>,
+    links: Vec<LinkId>,
 }
 
 /// Counters of the allocation.
@@ -93,7 +111,7 @@ impl Network {
         self.links.push(Link {
             capacity,
             flows: Vec::new(),
-            wanted: 0.0,
+            wanted: 0,
         });
         id
     }
@@ -116,7 +134,9 @@ impl Network {
         }
         self.recount(link);
         for flow in flows {
-            self.allocate(now, self.flows[flow.0 as usize].route);
+            let links = self.flows[flow.0 as usize].route.links().to_vec();
+            let flow = Some(flow);
+            self.allocate(now, &Change { flow, links });
         }
     }
 
@@ -125,6 +145,7 @@ impl Network {
         let route = demand.route;
         let flow = Flow {
             route,
+            places: [0; ROUTE_LINKS_MAX],
             background: demand.background,
             cap: demand.cap,
             weight: demand.weight,
@@ -140,12 +161,25 @@ impl Network {
             self.flows.push(flow);
             FlowId(u32::try_from(self.flows.len() - 1).expect("flows are bounded by requests"))
         };
-        for link in route.links() {
-            self.links[link.0 as usize].flows.push(id);
-            self.recount(*link);
+        // Equal parts are parts of slack links, too.
+        let counts_all = self.allocator == Allocator::Share;
+        let mut tight = Vec::new();
+        for (at, link) in route.links().iter().copied().enumerate() {
+            let wanted = fixed(self.elsewhere(id, link));
+            let line = &mut self.links[link.0 as usize];
+            self.flows[id.0 as usize].places[at] = line.flows.len() as u32;
+            line.flows.push(id);
+            line.wanted += wanted;
+            if counts_all || !line.is_slack() {
+                tight.push(link);
+            }
         }
         self.changed.push(id);
-        self.allocate(now, route);
+        let change = Change {
+            flow: Some(id),
+            links: tight,
+        };
+        self.allocate(now, &change);
         id
     }
 
@@ -156,17 +190,39 @@ impl Network {
         assert!(flow.live, "a flow ends once");
         flow.live = false;
         flow.rate = 0.0;
-        let (done, route) = (flow.done, flow.route);
-        for link in route.links().iter().copied() {
-            let flows = &mut self.links[link.0 as usize].flows;
-            if let Some(at) = flows.iter().position(|other| *other == id) {
-                flows.remove(at);
+        let (done, route, places) = (flow.done, flow.route, flow.places);
+        // Equal parts are parts of slack links, too.
+        let counts_all = self.allocator == Allocator::Share;
+        let mut tight = Vec::new();
+        for (at, link) in route.links().iter().copied().enumerate() {
+            let wanted = fixed(self.elsewhere(id, link));
+            let line = &mut self.links[link.0 as usize];
+            if counts_all || !line.is_slack() {
+                tight.push(link);
             }
-            self.recount(link);
+            line.wanted -= wanted;
+            let place = places[at] as usize;
+            line.flows.swap_remove(place);
+            if let Some(moved) = line.flows.get(place).copied() {
+                self.moved_to(moved, link, place as u32);
+            }
         }
         self.free.push(id);
-        self.allocate(now, route);
+        if !tight.is_empty() {
+            let change = Change {
+                flow: None,
+                links: tight,
+            };
+            self.allocate(now, &change);
+        }
         done as u64
+    }
+
+    fn moved_to(&mut self, id: FlowId, link: LinkId, place: u32) {
+        let flow = &mut self.flows[id.0 as usize];
+        if let Some(at) = flow.route.links().iter().position(|other| *other == link) {
+            flow.places[at] = place;
+        }
     }
 
     /// When `bytes` of the flow will have gone at its present rate; never, if that is nothing.
@@ -239,33 +295,36 @@ impl Network {
 
     fn recount(&mut self, link: LinkId) {
         let flows = self.links[link.0 as usize].flows.iter();
-        let wanted = flows.map(|id| self.elsewhere(*id, link)).sum();
+        let wanted = flows.map(|id| fixed(self.elsewhere(*id, link))).sum();
         self.links[link.0 as usize].wanted = wanted;
     }
 
-    fn allocate(&mut self, now: u64, around: Route) {
+    fn allocate(&mut self, now: u64, change: &Change) {
         self.stats.rounds += 1;
         match self.allocator {
-            Allocator::Share => self.share(now, around),
+            Allocator::Share => self.share(now, change),
             Allocator::MaxMinLocal => {
-                let set = self.reach(around, 2);
+                let set = self.reach(change, 2);
                 self.fill_set(now, &set, RIPPLE);
             }
             Allocator::MaxMin => {
-                let set = self.reach(around, usize::MAX);
+                let set = self.reach(change, usize::MAX);
                 self.fill_set(now, &set, 0.0);
             }
         }
     }
 
-    fn share(&mut self, now: u64, around: Route) {
-        for link in around.links().iter().copied() {
-            for at in 0..self.links[link.0 as usize].flows.len() {
-                let id = self.links[link.0 as usize].flows[at];
-                let rate = self.share_of(id);
-                self.stats.flows += 1;
-                self.set_rate(now, id, rate);
-            }
+    fn share(&mut self, now: u64, change: &Change) {
+        let mut set: Vec<FlowId> = change.flow.into_iter().collect();
+        for link in &change.links {
+            set.extend(&self.links[link.0 as usize].flows);
+        }
+        set.sort_unstable();
+        set.dedup();
+        for id in set {
+            let rate = self.share_of(id);
+            self.stats.flows += 1;
+            self.set_rate(now, id, rate);
         }
     }
 
@@ -294,10 +353,10 @@ impl Network {
     }
 
     /// The flows within `hops` links of the change. Slack links connect nobody.
-    fn reach(&self, around: Route, hops: usize) -> Vec<FlowId> {
+    fn reach(&self, change: &Change, hops: usize) -> Vec<FlowId> {
         let mut seen: Vec<LinkId> = Vec::new();
-        let mut set: Vec<FlowId> = Vec::new();
-        let mut edge: Vec<LinkId> = around.links().to_vec();
+        let mut set: Vec<FlowId> = change.flow.into_iter().collect();
+        let mut edge: Vec<LinkId> = change.links.clone();
         let mut hop = 0;
         while !edge.is_empty() && hop < hops {
             let mut next = Vec::new();
@@ -325,6 +384,13 @@ impl Network {
     /// Fills the flows of `set`, with all others' rates as they are.
     fn fill_set(&mut self, now: u64, set: &[FlowId], ripple: f64) {
         self.stats.flows += set.len() as u64;
+        if let [id] = *set {
+            let flow = &self.flows[id.0 as usize];
+            let links = flow.route.links().iter();
+            let left = links.map(|link| self.left_for(*link, set).min(self.capacity(*link)));
+            let rate = left.fold(flow.cap, f64::min);
+            return self.take_rate(now, id, rate, ripple);
+        }
         let mut links: Vec<LinkId> = set
             .iter()
             .flat_map(|id| self.flows[id.0 as usize].route.links().iter().copied())
@@ -351,13 +417,17 @@ impl Network {
             .collect();
         let rates = fill(&capacities, &demands);
         for (id, rate) in set.iter().zip(rates) {
-            let before = self.flows[id.0 as usize].rate;
-            if rate > before && rate - before < before * ripple {
-                self.stats.suppressed += 1;
-                continue;
-            }
-            self.set_rate(now, *id, rate);
+            self.take_rate(now, *id, rate, ripple);
         }
+    }
+
+    fn take_rate(&mut self, now: u64, id: FlowId, rate: f64, ripple: f64) {
+        let before = self.flows[id.0 as usize].rate;
+        if rate > before && rate - before < before * ripple {
+            self.stats.suppressed += 1;
+            return;
+        }
+        self.set_rate(now, id, rate);
     }
 
     /// What flows outside of `set` leave of a link.

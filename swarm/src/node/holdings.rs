@@ -364,6 +364,12 @@ impl Holdings {
         }
     }
 
+    pub(crate) fn preload(&self) -> usize {
+        let keys = self.partial_keys.iter().step_by(16);
+        let full = self.full.get(self.full.len() / 2);
+        keys.map(|key| key.0 as usize).sum::<usize>() + full.map_or(0, |full| full.bytes as usize)
+    }
+
     pub(crate) fn is_full(&self, key: RenditionKey) -> bool {
         self.full_at(key).is_ok()
     }

@@ -51,9 +51,9 @@ impl SwarmRegistry {
         let from = self.sweep.cursor.take().unwrap_or(PeerKey(0));
         let mut seen = 0;
         let mut forgotten = Vec::new();
-        for (peer, known) in self.peers.range_mut(from..) {
+        for (peer, known) in self.peers.range_mut(from) {
             if seen >= STEP_ENTRIES {
-                self.sweep.cursor = Some(*peer);
+                self.sweep.cursor = Some(peer);
                 break;
             }
             seen += 1;
@@ -63,7 +63,7 @@ impl SwarmRegistry {
             if known.until <= second {
                 seen += known.renditions.len();
                 known.forgotten = true;
-                forgotten.push((*peer, core::mem::take(&mut known.renditions)));
+                forgotten.push((peer, core::mem::take(&mut known.renditions)));
             } else {
                 let earliest = self.sweep.earliest.unwrap_or(u32::MAX);
                 self.sweep.earliest = Some(earliest.min(known.until));

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::key::{PeerKey, RenditionKey};
-use crate::registry::{Entry, SwarmRegistry, expiry};
+use crate::registry::{Entry, SwarmRegistry, entry_at, expiry};
 use crate::time::Instant;
 
 /// Renditions whose demand is remembered: 3 MiB. When it is full all counts are halved, and those
@@ -100,13 +100,13 @@ impl SwarmRegistry {
         let before = self.rarity.wants.range(..RenditionKey(from));
         for (rendition, want) in behind.chain(before).take(SCANNED_MAX) {
             self.rarity.cursor = rendition.0.wrapping_add(1);
-            let entries = self.swarms.get(rendition).map_or(&[][..], Vec::as_slice);
+            let entries = self.swarms.get(*rendition).map_or(&[][..], Vec::as_slice);
             let holders = full_holders(entries, self.config.rare_holders);
             if holders >= self.config.rare_holders {
                 plenty.push(*rendition);
                 continue;
             }
-            let known = entries.binary_search_by_key(&asker, |entry| entry.peer);
+            let known = entry_at(entries, asker);
             let pending = want.offered > 0 && second.saturating_sub(want.offered) < OFFER_SECS;
             let least = if holders > 0 {
                 ASKS_MIN

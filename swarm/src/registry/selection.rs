@@ -49,17 +49,22 @@ pub(super) fn select(
         ranked.select_nth_unstable(kept - 1);
         ranked.truncate(kept);
     }
-    // Asked of few, because each costs a search. Who is not believed is soon swept away.
-    ranked.retain(|(_, at)| believed(entries[*at].peer));
     ranked.sort_unstable();
     let mut chosen: Vec<usize> = Vec::new();
     let mut passed_over: Vec<usize> = Vec::new();
     let mut prefixes: Vec<u8> = Vec::new();
     for (_, at) in ranked {
+        // Asked of few, because each costs a search. Who is not believed is soon swept away.
+        if chosen.len() >= limit {
+            break;
+        }
+        if !believed(entries[at].peer) {
+            continue;
+        }
         let prefix = entries[at].prefix;
         if prefixes.contains(&prefix) {
             passed_over.push(at);
-        } else if chosen.len() < limit {
+        } else {
             prefixes.push(prefix);
             chosen.push(at);
         }

@@ -218,10 +218,8 @@ fn an_entry_takes_at_most_64_bytes() {
         .map(|e| e.capacity() * size_of::<Entry>() + 16);
     let listed = registry.peers.values();
     let listed = listed.map(|p| p.renditions.capacity() * size_of::<RenditionKey>() + 16);
-    // B-tree nodes are at worst half full.
-    let swarms = registry.swarms.len() * 2 * (4 + size_of::<Vec<Entry>>());
-    let peers = registry.peers.len() * 2 * (4 + size_of::<Peer>());
-    let bytes = lists.sum::<usize>() + listed.sum::<usize>() + swarms + peers;
+    let maps = registry.swarms.bytes() + registry.peers.bytes();
+    let bytes = lists.sum::<usize>() + listed.sum::<usize>() + maps;
     let each = bytes / registry.len();
     assert_eq!(size_of::<Entry>(), 16);
     assert!(each <= 64, "{each} bytes an entry");

@@ -1,0 +1,184 @@
+//! What a swarm that is too large gives up, at a cost that does not grow with it.
+//!
+//! Of a popular rendition the tracker needs no more holders than it can hand out, so a newcomer to a
+//! full swarm takes the place of the least useful of a few known ones, and where all together are
+//! too many the largest swarms are cut to one size.
+
+use crate::key::PeerKey;
+use crate::registry::{Entry, place_of};
+
+/// Entries of a full swarm that are compared when a newcomer wants a place; all of a swarm as small
+/// as that of the published tracker. Eight cache lines. Guess.
+const COMPARED: usize = 32;
+
+/// Lower is of less use to who looks for a holder.
+fn use_of(entry: &Entry) -> (bool, bool, u32, u32) {
+    (entry.uploads, entry.full, entry.said, place_of(entry.peer))
+}
+
+/// Puts the newcomer in the place of the least useful of those near its own place; who had to go.
+/// Nobody, and no place for the newcomer, if it is of less use itself.
+pub(super) fn replace(entries: &mut [Entry], newcomer: Entry) -> Option<PeerKey> {
+    let place = place_of(newcomer.peer);
+    let at = entries.partition_point(|entry| place_of(entry.peer) < place);
+    let end = (at + COMPARED / 2).max(COMPARED).min(entries.len());
+    let from = end.saturating_sub(COMPARED);
+    let near = entries.get(from..end)?;
+    let (gone, least) = near
+        .iter()
+        .enumerate()
+        .min_by_key(|(_, entry)| use_of(entry))?;
+    let (gone, peer) = (from + gone, least.peer);
+    let (is, was) = (use_of(&newcomer), use_of(least));
+    if (is.0, is.1, is.2) < (was.0, was.1, was.2) {
+        return None;
+    }
+    // Those between both places move up by one, which are few.
+    if gone < at {
+        entries.copy_within(gone + 1..at, gone);
+        entries[at - 1] = newcomer;
+    } else {
+        entries.copy_within(at..gone, at + 1);
+        entries[at] = newcomer;
+    }
+    Some(peer)
+}
+
+/// Leaves the `allowed` most useful entries, in their order; tells whose went.
+pub(super) fn cut(entries: &mut Vec<Entry>, allowed: usize, mut gone: impl FnMut(PeerKey)) {
+    let many = entries.len().saturating_sub(allowed);
+    if many == 0 {
+        return;
+    }
+    let mut by_use: Vec<_> = entries.iter().map(use_of).collect();
+    let (_, last, _) = by_use.select_nth_unstable(many - 1);
+    let last = *last;
+    entries.retain(|entry| {
+        let stays = use_of(entry) > last;
+        if !stays {
+            gone(entry.peer);
+        }
+        stays
+    });
+}
+
+/// How many swarms there are of each size.
+#[derive(Debug, Default)]
+pub(super) struct Sizes(Vec<u32>);
+
+impl Sizes {
+    /// A swarm grew or shrank; size zero is none.
+    pub(super) fn changed(&mut self, from: usize, to: usize) {
+        if self.0.len() <= to {
+            self.0.resize(to + 1, 0);
+        }
+        if let Some(count) = self.0.get_mut(from).filter(|_| from > 0) {
+            *count -= 1;
+        }
+        if let Some(count) = self.0.get_mut(to).filter(|_| to > 0) {
+            *count += 1;
+        }
+    }
+
+    /// The largest size to which all swarms may be cut so that at most `entries` are left.
+    pub(super) fn largest_within(&self, entries: usize) -> usize {
+        let mut larger: usize = self.0.iter().map(|count| *count as usize).sum();
+        let mut left = 0;
+        for (size, count) in self.0.iter().enumerate() {
+            // Every swarm that is not smaller keeps one more.
+            if size > 0 {
+                left += larger;
+            }
+            if left > entries {
+                return size - 1;
+            }
+            larger -= *count as usize;
+        }
+        self.0.len().saturating_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(peer: u32, said: u32, full: bool, uploads: bool) -> Entry {
+        Entry {
+            peer: PeerKey(peer),
+            said,
+            handed: 0,
+            region: 0,
+            full,
+            uploads,
+            prefix: 0,
+        }
+    }
+
+    fn swarm(count: u32) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = (0..count).map(|at| entry(at, at, true, true)).collect();
+        entries.sort_unstable_by_key(|entry| place_of(entry.peer));
+        entries
+    }
+
+    fn is_ordered(entries: &[Entry]) -> bool {
+        entries.is_sorted_by_key(|entry| place_of(entry.peer))
+    }
+
+    #[test]
+    fn the_oldest_goes_from_a_small_swarm_and_an_old_one_from_a_large_one() {
+        for count in [1, 2, 20, 32] {
+            for peer in 100..140 {
+                let mut entries = swarm(count);
+                let gone = replace(&mut entries, entry(peer, 500, true, true));
+                assert_eq!(gone, Some(PeerKey(0)), "{count} holders");
+                assert!(is_ordered(&entries) && entries.len() == count as usize);
+                assert!(entries.iter().any(|entry| entry.peer == PeerKey(peer)));
+            }
+        }
+        let mut ages = 0;
+        for peer in 5_000..5_100 {
+            let mut entries = swarm(1_000);
+            let gone = replace(&mut entries, entry(peer, 5_000, true, true));
+            ages += gone.expect("somebody goes").0;
+            assert!(is_ordered(&entries) && entries.len() == 1_000);
+        }
+        assert!(ages < 100 * 100, "the oldest of 32 is 30 of 1,000: {ages}");
+    }
+
+    #[test]
+    fn nobody_of_more_use_makes_place() {
+        let mut entries = swarm(20);
+        assert_eq!(replace(&mut entries, entry(99, 500, false, true)), None);
+        assert_eq!(replace(&mut entries, entry(99, 500, true, false)), None);
+        entries[7].uploads = false;
+        let silent = entries[7].peer;
+        let gone = replace(&mut entries, entry(99, 500, false, true));
+        assert_eq!(gone, Some(silent));
+    }
+
+    #[test]
+    fn a_cut_leaves_the_newest() {
+        let mut entries = swarm(100);
+        let mut gone = Vec::new();
+        cut(&mut entries, 40, |peer| gone.push(peer.0));
+        gone.sort_unstable();
+        assert_eq!(gone, (0..60).collect::<Vec<u32>>());
+        assert!(is_ordered(&entries) && entries.len() == 40);
+    }
+
+    #[test]
+    fn sizes_tell_how_far_to_cut() {
+        let mut sizes = Sizes::default();
+        for size in [1, 1, 5, 10] {
+            (0..size).for_each(|at| sizes.changed(at, at + 1));
+        }
+        let left = |most: usize| [1, 1, 5, 10].iter().map(|size| most.min(*size)).sum();
+        for entries in 0..20_usize {
+            let most = sizes.largest_within(entries);
+            let fits: usize = left(most);
+            assert!(fits <= entries && (most >= 10 || left(most + 1) > entries));
+        }
+        sizes.changed(10, 3);
+        assert_eq!(sizes.largest_within(9), 4);
+    }
+}
