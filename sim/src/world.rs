@@ -21,6 +21,7 @@ mod releases;
 mod services;
 mod sessions;
 mod shelf;
+mod soon;
 mod stall;
 mod transfers;
 mod warm;
@@ -45,7 +46,7 @@ pub(crate) use player::Ending;
 
 use catalog::Music;
 use happening::{Deferred, Happening};
-use online::Online;
+use online::{Online, Wake};
 use people::Person;
 use shelf::Shelf;
 use transfers::Transfers;
@@ -116,6 +117,7 @@ pub struct World {
     accomplices: Vec<Vec<u32>>,
     shelves: Vec<Shelf>,
     online: Vec<Option<Box<Online>>>,
+    wakes: Vec<Wake>,
     network: Network,
     places: places::Places,
     origin_link: LinkId,
@@ -130,6 +132,7 @@ pub struct World {
     watch: Option<Box<watch::Watch>>,
     scratch_outputs: VecDeque<Output>,
     scratch_flows: Vec<FlowId>,
+    scratch_soon: Vec<u32>,
 }
 
 impl World {
@@ -172,6 +175,7 @@ impl World {
             music,
             nats,
             online: people.iter().map(|_| None).collect(),
+            wakes: vec![Wake::NONE; people.len()],
             tally: Tally::new(scenario, people.iter().map(Person::row).collect()),
             accomplices: conduct::accomplices(scenario, &people),
             shelves: people.iter().map(|_| Shelf::default()).collect(),
@@ -188,6 +192,7 @@ impl World {
             watch: None,
             scratch_outputs: VecDeque::new(),
             scratch_flows: Vec::new(),
+            scratch_soon: Vec::new(),
             scenario: Arc::clone(scenario),
         };
         world.remember_demand();
@@ -205,7 +210,7 @@ impl World {
     /// When a core broke a rule of its own.
     pub fn run_until(&mut self, until: u64) -> Result<bool, Broken> {
         let until = until.min(self.end);
-        while let Some((at, happening)) = self.queue.pop(until) {
+        while let Some((at, happening)) = self.next_event(until) {
             self.now = at;
             self.happen(happening);
             if let Some(broken) = self.broken.take() {

@@ -19,15 +19,12 @@ impl World {
         if online.is_program {
             return;
         }
-        let mut core = online
-            .core
-            .take()
-            .expect("a core handles one input at a time");
+        let core = &mut online.core;
         let mut outputs = core::mem::take(&mut self.scratch_outputs);
         core.handle_into(now, input, &mut outputs);
         self.inputs += 1;
         if self.inputs.is_multiple_of(self.check_every)
-            && let Err(violation) = invariants::check(&core)
+            && let Err(violation) = invariants::check(core)
         {
             let seconds = self.now as f64 / 1e6;
             self.broken = Some(Broken::Core {
@@ -37,7 +34,6 @@ impl World {
             });
         }
         let due = core.poll_timeout().map_or(NEVER, Instant::as_micros);
-        online.core = Some(core);
         for output in outputs.drain(..) {
             if self.watch.is_some() {
                 self.watch_output(node, &output);
@@ -50,12 +46,10 @@ impl World {
 
     /// A wake-up that is queued early enough serves; it looks again when it comes.
     fn plan_wake(&mut self, node: u32, due: u64) {
-        let Some(online) = self.online[node as usize].as_deref_mut() else {
-            return;
-        };
-        online.due = due;
-        if due < online.queued {
-            online.queued = due;
+        let wake = &mut self.wakes[node as usize];
+        wake.due = due;
+        if due < wake.queued {
+            wake.queued = due;
             self.queue.push(due, Happening::Due { node });
         }
     }
@@ -63,19 +57,17 @@ impl World {
     /// Whether the core wanted to be woken now.
     pub(super) fn wake(&mut self, node: u32) -> bool {
         let now = self.now;
-        let Some(online) = self.online[node as usize].as_deref_mut() else {
-            return false;
-        };
-        if online.queued != now {
+        let wake = &mut self.wakes[node as usize];
+        if wake.queued != now {
             // Left over from an earlier session, or overtaken by an earlier one.
             return false;
         }
-        online.queued = NEVER;
-        if online.due <= now {
+        wake.queued = NEVER;
+        if wake.due <= now {
             self.feed(node, Input::Timeout);
             return true;
         }
-        let due = online.due;
+        let due = wake.due;
         self.plan_wake(node, due);
         false
     }

@@ -17,13 +17,9 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct Online {
     pub(super) session: u32,
-    /// Away only while it handles an input.
-    pub(super) core: Option<Box<NodeCore>>,
+    pub(super) core: NodeCore,
     /// Its core is not asked: it is a program that attacks.
     pub(super) is_program: bool,
-    /// When the core wants to be woken, and the earliest event queued for it.
-    pub(super) due: u64,
-    pub(super) queued: u64,
     /// By peer.
     connections: Vec<Connection>,
     /// Transfers to and from this node.
@@ -43,14 +39,27 @@ pub(super) struct Online {
 /// No wake-up wanted.
 pub(super) const NEVER: u64 = u64::MAX;
 
+/// When a core wants to be woken, and the earliest event queued for it. Apart from the node: most of
+/// these events come to nothing, and then it is not looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wake {
+    pub(super) due: u64,
+    pub(super) queued: u64,
+}
+
+impl Wake {
+    pub(super) const NONE: Self = Self {
+        due: NEVER,
+        queued: NEVER,
+    };
+}
+
 impl Online {
     pub(super) fn new(session: u32, core: NodeCore) -> Self {
         Self {
             session,
-            core: Some(Box::new(core)),
+            core,
             is_program: false,
-            due: NEVER,
-            queued: NEVER,
             connections: Vec::new(),
             incoming: Vec::new(),
             outgoing: Vec::new(),
@@ -61,6 +70,13 @@ impl Online {
             listening_until: 0,
             release: None,
         }
+    }
+
+    /// Reads where the next input will look.
+    pub(super) fn preload(&self) -> usize {
+        let connections = self.connections.iter().step_by(8);
+        let connections: usize = connections.map(|c| c.peer as usize).sum();
+        self.core.preload() + connections + self.incoming.len()
     }
 
     pub(super) fn connections(&self) -> &[Connection] {

@@ -14,8 +14,9 @@ use crate::world::{Chance, World};
 /// Music that must be there again before sound goes on after a stall. Guess.
 const REBUFFER_MICROS: u64 = 500_000;
 
-/// Chunks between two reports of the playhead while four times as many are buffered: 3 of 13 s.
-/// The core extrapolates in between.
+/// Chunks between two reports of the playhead at least, while four times as many are buffered: 3 of
+/// 13 s. With more buffered the next report waits for a quarter of it. The core extrapolates in
+/// between, and is told at once of whatever else happens.
 const REPORT_CHUNKS: u32 = 4;
 
 /// Where the sound is.
@@ -245,9 +246,12 @@ impl World {
         }
         let chunk = ChunkIndex::of_byte(byte).0;
         let missing = self.shelves[user as usize].first_missing(track, ChunkIndex(chunk));
-        let ahead = missing.map_or(u32::MAX, |missing| missing.0 - chunk);
+        let end = self.music.chunks(track);
+        let ahead = missing
+            .map_or(end, |missing| missing.0)
+            .saturating_sub(chunk);
         let step = if ahead > 4 * REPORT_CHUNKS {
-            REPORT_CHUNKS
+            ahead / 4
         } else {
             1
         };

@@ -6,7 +6,7 @@ use antiphon_swarm::node::input::{Budget, Command, Restored, TrackerEvent};
 use antiphon_swarm::{Duration, Input, NodeCore, RenditionKey};
 
 use crate::world::happening::{Deferred, Happening};
-use crate::world::online::Online;
+use crate::world::online::{Online, Wake};
 use crate::world::player::Ending;
 use crate::world::{Chance, World, warm};
 
@@ -180,9 +180,8 @@ impl World {
         for id in online.incoming.iter().chain(&online.outgoing) {
             self.stop_flow(*id, 0);
         }
-        if let Some(core) = &online.core {
-            self.tally.note_core(core.stats());
-        }
+        self.wakes[user as usize] = Wake::NONE;
+        self.tally.note_core(online.core.stats());
         for id in online.incoming {
             self.forget(id);
         }

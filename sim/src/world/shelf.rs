@@ -62,6 +62,13 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
+    /// Reads where later calls will look.
+    pub(super) fn preload(&self) -> usize {
+        let part = self.parts.last().map_or(0, |part| part.track);
+        let middle = self.held.get(self.held.len() / 2);
+        part as usize + middle.map_or(0, |held| held.track as usize)
+    }
+
     pub(super) fn tracks(&self) -> &[Held] {
         &self.held
     }
