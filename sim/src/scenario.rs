@@ -410,6 +410,8 @@ pub struct Tracker {
     pub lease: Time,
     /// Separate networks of peers, as the published design had one for each of its two sites.
     pub overlays: u8,
+    /// Copies it remembers at most; its operator gives it memory for the people there are.
+    pub copies_max: u32,
 }
 
 impl Default for Tracker {
@@ -419,6 +421,8 @@ impl Default for Tracker {
             rate: 50_000.0,
             lease: Time(86_400.0),
             overlays: 1,
+            // What the shipped tracker has.
+            copies_max: 4 << 20,
         }
     }
 }

@@ -143,7 +143,9 @@ impl World {
     /// Never for a checked scenario.
     #[must_use]
     pub fn new(scenario: &Arc<Scenario>, seed: u64, check_every: u64) -> Self {
-        let variant = crate::variant::variant(&scenario.variant).expect("the scenario was checked");
+        let mut variant =
+            crate::variant::variant(&scenario.variant).expect("the scenario was checked");
+        variant.registry.entries_max = scenario.tracker.copies_max as usize;
         let mut network = Network::new(allocator(&scenario.network.allocator));
         let origin_link = network.add_link(scenario.origin.egress.bytes());
         let nats = people::nats(scenario);

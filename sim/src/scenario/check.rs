@@ -7,6 +7,8 @@ use crate::scenario::units::{Rate, Share, Time};
 pub const USERS_MAX: u32 = 2_000_000;
 /// Most tracks; 8 bytes each.
 const TRACKS_MAX: u32 = 20_000_000;
+/// Most copies a tracker may remember: 64 bytes of each are 8 GiB.
+const COPIES_MAX: u32 = 128 << 20;
 /// Most copies one node may claim without holding them: what the registry believes of one peer.
 const CLAIMS_MAX: u32 = 65_536;
 /// Longest run: time is counted in 24 bits of 4 s in the core's cache, half of it for the past.
@@ -77,6 +79,7 @@ impl Scenario {
         within("seeds.count", self.seeds.count, 1, 10_000)?;
         within("start_hour", self.start_hour, 0, 23)?;
         within("tracker.overlays", self.tracker.overlays, 1, 8)?;
+        within("tracker.copies_max", self.tracker.copies_max, 1, COPIES_MAX)?;
         within("tracker.rate", self.tracker.rate, 1.0, 1e9)?;
         within(
             "population.sessions_per_day",

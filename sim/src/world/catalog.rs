@@ -87,6 +87,8 @@ struct Zipf {
     s: f64,
     low: f64,
     high: f64,
+    /// A draw that lies no further than this below its rank is never rejected.
+    sure: f64,
 }
 
 impl Zipf {
@@ -109,9 +111,11 @@ impl Zipf {
             s,
             low: 0.0,
             high: 0.0,
+            sure: 0.0,
         };
         law.low = law.integral(1.5) - 1.0;
         law.high = law.integral(n + 0.5);
+        law.sure = 2.0 - law.inverse(law.integral(2.5) - libm::pow(2.0, -law.s));
         law
     }
 
@@ -120,6 +124,9 @@ impl Zipf {
             let u = self.high + draws.unit() * (self.low - self.high);
             let x = self.inverse(u);
             let rank = libm::round(x).clamp(1.0, self.n);
+            if rank - x <= self.sure {
+                return rank as u32 - 1;
+            }
             let mass = libm::pow(rank, -self.s);
             if u >= self.integral(rank + 0.5) - mass {
                 return rank as u32 - 1;

@@ -8,6 +8,7 @@ use antiphon_swarm::{Input, RenditionKey};
 use crate::net::path;
 use crate::scenario::Conduct;
 use crate::world::happening::Happening;
+use crate::world::shelf::Sender;
 use crate::world::transfers::{Stage, next_mark, until};
 use crate::world::{Chance, World};
 
@@ -113,20 +114,20 @@ impl World {
     fn shelve(&mut self, node: u32, track: u32, source: Source, chunks: core::ops::Range<u32>) {
         let geometry = self.music.spec(track).geometry;
         let second = (self.now / 1_000_000) as i32;
+        let sender = match source {
+            Source::Peer(_) => Sender::Peer,
+            Source::Origin(_) => Sender::Origin,
+        };
         let shelf = &mut self.shelves[node as usize];
         let part = shelf.open(track, geometry);
         let (mut new, mut known) = (0, 0);
         for chunk in chunks.map(ChunkIndex) {
             let bytes = geometry.chunk_bytes(chunk) as u64;
-            if !part.held.insert(chunk) {
+            if part.add(chunk, sender, geometry) {
+                new += bytes;
+            } else {
                 known += bytes;
-                continue;
             }
-            new += bytes;
-            match source {
-                Source::Peer(_) => part.from_peers.insert(chunk),
-                Source::Origin(_) => part.from_origin.insert(chunk),
-            };
         }
         shelf.note_progress(track, second);
         self.tally.note_arrived(self.now, node, source, new, known);

@@ -9,6 +9,7 @@ use crate::explain::story::Moment;
 use crate::measure::stall::StallCause;
 use crate::measure::tally::PlayRow;
 use crate::world::happening::Happening;
+use crate::world::shelf::Sender;
 use crate::world::{Chance, World};
 
 /// Music that must be there again before sound goes on after a stall. Guess.
@@ -418,10 +419,10 @@ impl World {
                 let chunk = ChunkIndex::of_byte(at);
                 let end = ChunkIndex(chunk.0 + 1).byte_offset().min(until);
                 let bytes = end - at;
-                match part {
-                    Some(part) if part.from_origin.contains(chunk) => server += bytes,
-                    Some(part) if part.from_peers.contains(chunk) => peers += bytes,
-                    _ => cache += bytes,
+                match part.and_then(|part| part.sender(chunk)) {
+                    Some(Sender::Origin) => server += bytes,
+                    Some(Sender::Peer) => peers += bytes,
+                    None => cache += bytes,
                 }
                 at = end;
             }
@@ -436,8 +437,7 @@ impl World {
         };
         let geometry = self.music.spec(track).geometry;
         let chunks = (0..self.music.chunks(track)).map(ChunkIndex);
-        let fetched = chunks
-            .filter(|chunk| part.from_peers.contains(*chunk) || part.from_origin.contains(*chunk));
+        let fetched = chunks.filter(|chunk| part.sender(*chunk).is_some());
         fetched
             .map(|chunk| geometry.chunk_bytes(chunk) as u64)
             .sum()

@@ -6,6 +6,9 @@
 use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry};
 use antiphon_swarm::node::input::Keep;
 
+/// The first chunk.
+const START: ChunkIndex = ChunkIndex(0);
+
 /// A track of which something is held.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
@@ -46,9 +49,52 @@ impl Held {
 pub(super) struct Part {
     pub(super) track: u32,
     pub(super) held: ChunkSet,
-    /// Chunks fetched since the track came into use.
-    pub(super) from_peers: ChunkSet,
-    pub(super) from_origin: ChunkSet,
+    /// Only of a track in use: dozens of incomplete ones wait on each disk.
+    fetched: Option<Box<Fetched>>,
+}
+
+/// Chunks fetched since the track came into use.
+#[derive(Clone, Debug)]
+struct Fetched {
+    from_peers: ChunkSet,
+    from_origin: ChunkSet,
+}
+
+/// Who sent a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    Peer,
+    Origin,
+}
+
+impl Part {
+    /// Who sent a chunk since the track came into use.
+    pub(super) fn sender(&self, chunk: ChunkIndex) -> Option<Sender> {
+        let fetched = self.fetched.as_deref()?;
+        if fetched.from_origin.contains(chunk) {
+            Some(Sender::Origin)
+        } else {
+            fetched.from_peers.contains(chunk).then_some(Sender::Peer)
+        }
+    }
+
+    /// A chunk came. False if it was there already.
+    pub(super) fn add(&mut self, chunk: ChunkIndex, sender: Sender, geometry: Geometry) -> bool {
+        if !self.held.insert(chunk) {
+            return false;
+        }
+        let fetched = self.fetched.get_or_insert_with(|| {
+            Box::new(Fetched {
+                from_peers: ChunkSet::empty(geometry),
+                from_origin: ChunkSet::empty(geometry),
+            })
+        });
+        match sender {
+            Sender::Peer => fetched.from_peers.insert(chunk),
+            Sender::Origin => fetched.from_origin.insert(chunk),
+        };
+        true
+    }
 }
 
 /// One user's disk.
@@ -56,6 +102,7 @@ pub(super) struct Part {
 pub(super) struct Shelf {
     /// By track.
     held: Vec<Held>,
+    /// Those in use come last.
     parts: Vec<Part>,
     /// To be kept for others once something of it is there.
     placing: Vec<u32>,
@@ -64,9 +111,10 @@ pub(super) struct Shelf {
 impl Shelf {
     /// Reads where later calls will look.
     pub(super) fn preload(&self) -> usize {
-        let part = self.parts.last().map_or(0, |part| part.track);
+        let parts = self.parts.iter().rev().take(2);
+        let parts = parts.map(|part| part.track as usize + usize::from(part.held.contains(START)));
         let middle = self.held.get(self.held.len() / 2);
-        part as usize + middle.map_or(0, |held| held.track as usize)
+        parts.sum::<usize>() + middle.map_or(0, |held| held.track as usize)
     }
 
     pub(super) fn tracks(&self) -> &[Held] {
@@ -78,7 +126,7 @@ impl Shelf {
     }
 
     pub(super) fn part(&self, track: u32) -> Option<&Part> {
-        self.parts.iter().find(|part| part.track == track)
+        self.parts.iter().rev().find(|part| part.track == track)
     }
 
     /// The track was used at this second.
@@ -94,14 +142,18 @@ impl Shelf {
         let entry = Held::new(track, second, FULL);
         match self.at(track) {
             Ok(at) => self.held[at] = entry,
-            Err(at) => self.held.insert(at, entry),
+            Err(at) => self.insert(at, entry),
         }
     }
 
     /// Opens the track by chunk, so that its chunks can be followed.
     pub(super) fn open(&mut self, track: u32, geometry: Geometry) -> &mut Part {
-        let at = match self.parts.iter().position(|part| part.track == track) {
-            Some(at) => at,
+        let last = self.parts.len().wrapping_sub(1);
+        let at = match self.parts.iter().rposition(|part| part.track == track) {
+            Some(at) => {
+                self.parts.swap(at, last);
+                last
+            }
             None => {
                 let full = self.get(track).is_some_and(Held::is_full);
                 let held = if full {
@@ -112,8 +164,7 @@ impl Shelf {
                 self.parts.push(Part {
                     track,
                     held,
-                    from_peers: ChunkSet::empty(geometry),
-                    from_origin: ChunkSet::empty(geometry),
+                    fetched: None,
                 });
                 self.parts.len() - 1
             }
@@ -131,7 +182,7 @@ impl Shelf {
         }
         match self.at(track) {
             Ok(at) => self.held[at].packed |= flags,
-            Err(at) => self.held.insert(at, Held::new(track, second, flags)),
+            Err(at) => self.insert(at, Held::new(track, second, flags)),
         }
     }
 
@@ -147,18 +198,15 @@ impl Shelf {
     /// The track is not in use any more: forgets where its chunks came from, and the chunks
     /// themselves if all or none are there.
     pub(super) fn close(&mut self, track: u32) {
-        let Some(at) = self.parts.iter().position(|part| part.track == track) else {
+        let Some(at) = self.parts.iter().rposition(|part| part.track == track) else {
             return;
         };
         let part = &mut self.parts[at];
         if part.held.is_full() || part.held.is_empty() {
-            self.parts.swap_remove(at);
+            self.parts.remove(at);
             return;
         }
-        for chunk in (0..part.held.chunk_count()).map(ChunkIndex) {
-            part.from_peers.remove(chunk);
-            part.from_origin.remove(chunk);
-        }
+        part.fetched = None;
     }
 
     /// The track was evicted.
@@ -176,6 +224,20 @@ impl Shelf {
             None if self.get(track).is_some_and(Held::is_full) => None,
             None => Some(chunk),
         }
+    }
+
+    /// Gives unused memory back.
+    pub(super) fn shrink(&mut self) {
+        self.held.shrink_to_fit();
+        self.parts.shrink_to_fit();
+    }
+
+    fn insert(&mut self, at: usize, entry: Held) {
+        if self.held.len() == self.held.capacity() {
+            // By an eighth, not by doubling: there are a million of them.
+            self.held.reserve_exact(self.held.len() / 8 + 4);
+        }
+        self.held.insert(at, entry);
     }
 
     fn at(&self, track: u32) -> Result<usize, usize> {

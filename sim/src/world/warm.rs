@@ -46,5 +46,6 @@ pub(super) fn shelf(
         age += (draws.exponential(f64::from(BETWEEN_SECS)) as i32).max(1);
         shelf.add_full(track, -age);
     }
+    shelf.shrink();
     shelf
 }

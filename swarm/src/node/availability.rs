@@ -144,8 +144,8 @@ impl Availability {
     /// Keeps only claims on renditions that `keep` wants.
     pub(crate) fn keep_only(&mut self, keep: impl Fn(RenditionKey) -> bool) {
         self.claims.retain(|claim| keep(claim.rendition));
-        if self.claims.is_empty() && self.claims.capacity() > 16 {
-            self.claims = Vec::new();
+        if self.claims.capacity() > 2 * self.claims.len() + 8 {
+            self.claims.shrink_to_fit();
         }
     }
 
@@ -153,10 +153,9 @@ impl Availability {
         let start = self
             .claims
             .partition_point(|claim| claim.rendition < rendition);
-        let end = self
-            .claims
-            .partition_point(|claim| claim.rendition <= rendition);
-        &self.claims[start..end]
+        let rest = &self.claims[start..];
+        let count = rest.partition_point(|claim| claim.rendition <= rendition);
+        &rest[..count]
     }
 
     #[cfg(test)]
@@ -209,6 +208,10 @@ impl Availability {
             retry_at: Instant::START,
         };
         if self.claims.len() < CLAIMS_MAX {
+            if self.claims.len() == self.claims.capacity() {
+                // By a half, not by doubling: a million simulated nodes have claims.
+                self.claims.reserve_exact(self.claims.len() / 2 + 4);
+            }
             self.claims.insert(at, claim);
             return;
         }

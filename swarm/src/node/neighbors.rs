@@ -307,6 +307,7 @@ impl Contacts {
                     return false;
                 }
                 let at = self.at(peer).unwrap_or_else(|at| at);
+                grow(&mut self.list);
                 self.list.insert(
                     at,
                     Contact {
@@ -330,6 +331,7 @@ impl Contacts {
                     return;
                 }
                 let at = self.at(peer).unwrap_or_else(|at| at);
+                grow(&mut self.list);
                 self.list.insert(
                     at,
                     Contact {
