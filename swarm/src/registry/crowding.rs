@@ -11,18 +11,13 @@ use crate::registry::{Entry, place_of};
 /// as that of the published tracker. Eight cache lines. Guess.
 const COMPARED: usize = 32;
 
-/// Seconds in which nobody's word becomes old: whom the tracker has just learned of it could not
-/// hand out yet, and when everybody comes at once each would only push out the one before. Guess.
-const FRESH_SECS: u32 = 60;
-
 /// Lower is of less use to who looks for a holder.
 fn use_of(entry: &Entry) -> (bool, bool, u32, u32) {
     (entry.uploads, entry.full, entry.said, place_of(entry.peer))
 }
 
 /// Puts the newcomer in the place of the least useful of those near its own place; who had to go.
-/// Nobody, and no place for the newcomer, if it is of less use itself, or if in a large swarm nobody
-/// is of less use but by moments.
+/// Nobody, and no place for the newcomer, if it is of less use itself.
 pub(super) fn replace(entries: &mut [Entry], newcomer: Entry) -> Option<PeerKey> {
     let place = place_of(newcomer.peer);
     let at = entries.partition_point(|entry| place_of(entry.peer) < place);
@@ -35,13 +30,7 @@ pub(super) fn replace(entries: &mut [Entry], newcomer: Entry) -> Option<PeerKey>
         .min_by_key(|(_, entry)| use_of(entry))?;
     let (gone, peer) = (from + gone, least.peer);
     let (is, was) = (use_of(&newcomer), use_of(least));
-    let age = if entries.len() > COMPARED {
-        FRESH_SECS
-    } else {
-        0
-    };
-    let older = is.2 >= was.2.saturating_add(age);
-    if (is.0, is.1) < (was.0, was.1) || (is.0, is.1) == (was.0, was.1) && !older {
+    if (is.0, is.1, is.2) < (was.0, was.1, was.2) {
         return None;
     }
     // Those between both places move up by one, which are few.
@@ -154,14 +143,6 @@ mod tests {
             assert!(is_ordered(&entries) && entries.len() == 1_000);
         }
         assert!(ages < 100 * 100, "the oldest of 32 is 30 of 1,000: {ages}");
-        let mut entries = swarm(1_000);
-        for entry in &mut entries {
-            entry.said = 4_990;
-        }
-        let newcomer = entry(5_000, 5_000, true, true);
-        assert_eq!(replace(&mut entries, newcomer), None);
-        entries.iter_mut().for_each(|entry| entry.full = false);
-        assert!(replace(&mut entries, newcomer).is_some());
     }
 
     #[test]
