@@ -96,6 +96,7 @@ impl Deferred {
             Self::Input { node, .. }
             | Self::Lookup { node, .. }
             | Self::Announce { node, .. }
+            | Self::Placement { node, .. }
             | Self::Gone { node, .. } => *node,
             Self::Message { to, .. } | Self::Dialed { to, .. } => *to,
         }
