@@ -26,6 +26,7 @@ mod rate;
 mod read_buffer;
 mod session;
 mod swarm_task;
+mod tls;
 mod upload;
 
 use std::net::{SocketAddr, UdpSocket};

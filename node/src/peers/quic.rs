@@ -9,7 +9,6 @@
 
 mod config;
 mod handshake;
-mod identity;
 mod listener;
 mod muxer;
 #[cfg(test)]
@@ -29,7 +28,6 @@ use libp2p::core::transport::{
     DialOpts, ListenerId, PortUse, Transport, TransportError, TransportEvent,
 };
 use libp2p::core::{Endpoint as Role, Multiaddr};
-use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use quinn::{Endpoint, ServerConfig, TokioRuntime};
 use socket2::{Domain, Socket, Type};
@@ -41,6 +39,7 @@ use self::listener::Listener;
 use self::muxer::Muxer;
 use super::address::multiaddr;
 use super::limits;
+use super::tls::{PeerTls, SERVER_NAME};
 
 /// What goes wrong with a connection or the socket under it.
 #[derive(Debug, thiserror::Error)]
@@ -78,9 +77,9 @@ pub(super) struct QuicTransport {
 
 impl QuicTransport {
     /// Addresses of `held`, from [`bind`], are listened on there; others take a socket of their own.
-    pub(super) fn new(keypair: &Keypair, held: Vec<UdpSocket>) -> Result<Self, ConfigError> {
+    pub(super) fn new(tls: &PeerTls, held: Vec<UdpSocket>) -> Result<Self, ConfigError> {
         Ok(Self {
-            config: Config::new(keypair)?,
+            config: Config::new(tls)?,
             held,
             listeners: Vec::new(),
             dialers: Vec::new(),
@@ -188,7 +187,7 @@ impl Transport for QuicTransport {
         let endpoint = self.endpoint_for(to, opts.port_use).map_err(failed)?;
         let client = self.config.client.clone();
         Ok(async move {
-            let connecting = endpoint.connect_with(client, to, config::SERVER_NAME)?;
+            let connecting = endpoint.connect_with(client, to, SERVER_NAME)?;
             handshake::finish(connecting).await
         }
         .boxed())

@@ -26,6 +26,7 @@ use super::handle::PeerHandle;
 use super::hub::{Command, Hub, HubParts};
 use super::quic::QuicTransport;
 use super::session::{self, Seat};
+use super::tls::PeerTls;
 use super::{PeerEvent, PeerTransportConfig, StartError, limits};
 use crate::span_io::{ChunkSink, SpanSource};
 
@@ -121,7 +122,8 @@ fn build(keypair: &Keypair, sockets: Vec<UdpSocket>) -> Result<Swarm<Behaviour>,
         streams: Streams::default(),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(limits::PING_INTERVAL)),
     };
-    let transport = QuicTransport::new(keypair, sockets)
+    let tls = PeerTls::new(keypair).map_err(|error| StartError::Transport(error.to_string()))?;
+    let transport = QuicTransport::new(&tls, sockets)
         .map_err(|error| StartError::Transport(error.to_string()))?
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
         .boxed();

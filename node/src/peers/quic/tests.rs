@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::core::muxing::StreamMuxerExt;
+use libp2p::identity::Keypair;
 use quinn::crypto::rustls::HandshakeData;
 use tokio::time::timeout;
 
@@ -18,7 +19,8 @@ const REUSE: DialOpts = DialOpts {
 
 fn transport() -> (PeerId, QuicTransport) {
     let key = Keypair::generate_ed25519();
-    let transport = QuicTransport::new(&key, Vec::new()).expect("a configuration");
+    let transport = QuicTransport::new(&PeerTls::new(&key).expect("a certificate"), Vec::new())
+        .expect("a configuration");
     (key.public().to_peer_id(), transport)
 }
 

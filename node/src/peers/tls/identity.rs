@@ -1,19 +1,10 @@
 //! Who a peer is: libp2p's certificates, which carry the node's key, checked for rustls.
 
-use libp2p::PeerId;
 use libp2p_tls::certificate;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
-
-/// The peer behind the certificate of a finished handshake.
-pub(super) fn peer_of(connection: &quinn::Connection) -> Option<PeerId> {
-    let chain = connection.peer_identity()?;
-    let chain = chain.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    let parsed = certificate::parse(chain.first()?).ok()?;
-    Some(parsed.peer_id())
-}
 
 /// Accepts any peer that proves the key in its one certificate.
 #[derive(Debug)]
