@@ -69,11 +69,12 @@ async fn run_async(command: Command) -> anyhow::Result<()> {
 
 /// `ANTIPHON_LOG` beats the flags, for finding faults in one part.
 fn start_log(cli: &Cli) {
+    // yamux calls it an error of ours when another node breaks the rules.
     let default = match (cli.quiet, cli.verbose) {
-        (true, _) => "error",
-        (_, 0) => "warn",
-        (_, 1) => "info,libp2p=warn,quinn=warn",
-        (_, 2) => "debug,libp2p=info,quinn=info,quinn_proto=info",
+        (true, _) => "error,yamux=off",
+        (_, 0) => "warn,yamux=off",
+        (_, 1) => "info,libp2p=warn,quinn=warn,yamux=off",
+        (_, 2) => "debug,libp2p=info,quinn=info,quinn_proto=info,yamux=info",
         _ => "trace",
     };
     let filter = EnvFilter::try_from_env("ANTIPHON_LOG").unwrap_or_else(|_| default.into());

@@ -22,7 +22,7 @@ pub struct NodeConfig {
     pub cache_folder: PathBuf,
     /// `host:port#fingerprint` of the tracker.
     pub tracker: Option<String>,
-    /// UDP addresses for peers; port 0 takes any.
+    /// Addresses for peers, UDP and TCP; port 0 takes any.
     pub listen: Vec<SocketAddr>,
     /// TCP address of the local API; none switches it off.
     pub api: Option<SocketAddr>,

@@ -1,4 +1,4 @@
-//! Node-to-node transport: libp2p over QUIC.
+//! Node-to-node transport: libp2p over QUIC, and over TCP where no UDP gets through.
 //!
 //! One libp2p swarm, one control stream and a few pooled data streams per neighbor. A connection
 //! becomes a neighbor when both sides have shown a ticket of the tracker in their first frame;
@@ -21,15 +21,18 @@ mod hub;
 pub mod limits;
 mod network_thread;
 mod pool;
+mod port;
 mod quic;
 mod rate;
 mod read_buffer;
 mod session;
 mod swarm_task;
+mod tcp;
 mod tls;
 mod upload;
+mod ways;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +46,7 @@ use tokio::sync::mpsc;
 
 use crate::span_io::{ChunkSink, SpanSource};
 pub use handle::PeerHandle;
+pub use port::PeerPort;
 
 /// The wall clock, as tickets need it.
 pub type WallClock = Arc<dyn Fn() -> UnixSeconds + Send + Sync>;
@@ -52,7 +56,7 @@ pub struct PeerTransportConfig {
     /// The Ed25519 secret that makes the node's transport key.
     pub identity: [u8; 32],
     /// What to listen on, from [`bind`].
-    pub listen: Vec<UdpSocket>,
+    pub listen: Vec<PeerPort>,
     /// Signs the tickets of this network.
     pub tracker_key: VerifyingKey,
     /// What we allow each neighbor.
@@ -62,17 +66,12 @@ pub struct PeerTransportConfig {
 }
 
 /// Takes the ports of a transport, so that they can be told before it starts; port 0 takes a free
-/// one.
+/// one. A port that cannot be had over TCP is used over UDP alone, with a warning in the log.
 ///
 /// # Errors
 /// If an address cannot be listened on.
-pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<UdpSocket>, StartError> {
-    let each = addresses.iter().map(|address| {
-        quic::bind(*address).map_err(|error| StartError::Listen {
-            address: *address,
-            reason: error.to_string(),
-        })
-    });
+pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<PeerPort>, StartError> {
+    let each = addresses.iter().map(|address| PeerPort::take(*address));
     each.collect()
 }
 

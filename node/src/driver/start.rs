@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::identity::{Identity, IdentityError, secret_file};
 use crate::licenses::{Licenses, TrustedKeys};
 use crate::node::{COMMANDS_MAX, Node, NodeHandle};
 use crate::origin_client::OriginClient;
-use crate::peers::{self, PeerTransport, PeerTransportConfig};
+use crate::peers::{self, PeerPort, PeerTransport, PeerTransportConfig};
 use crate::play_log::PlayLog;
 use crate::play_queue::PlayQueue;
 use crate::session::{Credentials, Session, SessionError, load_network};
@@ -61,7 +61,7 @@ impl Node {
         // The peers' port must be known before the tracker is told of it, and the tracker's key
         // before peers are let in; so the port is taken first and handed over.
         let listen = peers::bind(&config.listen)?;
-        let addresses = listen.iter().map(UdpSocket::local_addr);
+        let addresses = listen.iter().map(PeerPort::address);
         let addresses = addresses.collect::<io::Result<_>>();
         let addresses = addresses.map_err(StartError::Socket)?;
         let (tracker, link, attached) = attach(&config, &session, &identity, addresses).await?;
@@ -120,7 +120,7 @@ impl Node {
 async fn start_peers(
     config: &NodeConfig,
     (identity, store): (&Identity, &ChunkStore),
-    listen: Vec<UdpSocket>,
+    listen: Vec<PeerPort>,
     trusted: &TrustedKeys,
 ) -> Result<(PeerHandle, mpsc::Receiver<PeerEvent>), StartError> {
     let sink: Arc<dyn ChunkSink> = Arc::new(store.clone());

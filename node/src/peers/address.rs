@@ -32,6 +32,24 @@ pub(super) fn multiaddr(address: SocketAddr) -> Multiaddr {
         .with(Protocol::QuicV1)
 }
 
+pub(super) fn tcp_multiaddr(address: SocketAddr) -> Multiaddr {
+    Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port()))
+}
+
+/// The address, if it is one of TCP and nothing else.
+pub(super) fn tcp_address(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let ip = match parts.next()? {
+        Protocol::Ip4(ip) => ip.into(),
+        Protocol::Ip6(ip) => ip.into(),
+        _ => return None,
+    };
+    match (parts.next()?, parts.next()) {
+        (Protocol::Tcp(port), None) => Some(SocketAddr::new(ip, port)),
+        _ => None,
+    }
+}
+
 pub(super) fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
     let mut parts = address.iter();
     let ip = match parts.next()? {
@@ -69,6 +87,8 @@ mod tests {
         for text in ["127.0.0.1:7701", "[::1]:1"] {
             let address: SocketAddr = text.parse().expect("an address");
             assert_eq!(socket_address(&multiaddr(address)), Some(address));
+            assert_eq!(tcp_address(&tcp_multiaddr(address)), Some(address));
+            assert_eq!(tcp_address(&multiaddr(address)), None);
         }
     }
 }

@@ -44,6 +44,34 @@ pub const INCOMING_BYTES_TOTAL_MAX: u64 = 1024 * 1024;
 /// Handshakes under way before strangers must prove their address: a quarter of all; guess.
 pub const HANDSHAKES_BEFORE_RETRY: usize = 16;
 
+/// Handshakes of strangers under way over TCP, of [`PENDING_INCOMING_MAX`] in all: those over QUIC
+/// go on when somebody holds all of these. Guess; 3 % of networks need them.
+pub const TCP_HANDSHAKES_MAX: usize = 16;
+/// Bytes a stranger may send over TCP before it has shown who it is: as over QUIC.
+pub const TCP_HANDSHAKE_BYTES_MAX: usize = INCOMING_BYTES_MAX as usize;
+/// Streams of one connection over TCP, of both sides: those both may open, and as many again that
+/// are being closed.
+pub const TCP_STREAMS_MAX: usize = 3 * STREAMS_MAX as usize;
+/// Longest frame taken over TCP and sent there: yamux's own choice for sending.
+pub const TCP_FRAME_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a neighbor over TCP kept unread before its socket is left alone; 20 Mbit/s at 100 ms
+/// round trip, and with what TLS and the last frame add no more than over QUIC.
+pub const TCP_UNREAD_MAX: usize = 256 * 1024;
+/// Bytes for a neighbor over TCP kept until the system takes them; the same.
+pub const TCP_UNSENT_MAX: usize = 224 * 1024;
+/// Bytes TLS keeps until the system takes them: four full records.
+pub const TCP_TLS_BYTES_MAX: usize = 64 * 1024;
+/// Bytes TLS keeps until a record is whole, and of it until they are taken.
+const TCP_RECORD_BYTES: usize = 2 * 18 * 1024;
+/// Bytes the system may keep for a connection, each way; it doubles them for its own needs. 50
+/// Mbit/s at 40 ms round trip.
+pub const TCP_SYSTEM_BYTES: u32 = 256 * 1024;
+/// Connections the system completes before they are looked at; guess.
+pub const TCP_BACKLOG: i32 = 64;
+/// How long a dial waits for QUIC alone before it tries TCP too: as long as dials wait for IPv6
+/// before IPv4 (RFC 8305).
+pub const QUIC_HEAD_START: Duration = Duration::from_millis(250);
+
 /// A silent connection is given up after this; longer than two keep-alives.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// Keeps the connection and the mappings of NATs on the way alive: most drop a UDP mapping after
@@ -53,7 +81,7 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// For the system to name the port taken; it does at once where any interface is up.
 pub const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
-/// For the QUIC handshake.
+/// For the handshake, of TCP with that of TLS.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For `Hello` both ways; one round trip is needed.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -107,8 +135,16 @@ const _: () = {
     let windows = CONNECTION_WINDOW_BYTES as usize + SEND_WINDOW_BYTES as usize;
     let neighbors = CONNECTIONS_MAX as usize * windows;
     let uploads = UPLOADS_MAX * UPLOAD_BATCH_CHUNKS * PART_BYTES_MAX;
+    let tcp_in = TCP_UNREAD_MAX + TCP_FRAME_BYTES_MAX + TCP_RECORD_BYTES;
+    let tcp_out = TCP_UNSENT_MAX + TCP_FRAME_BYTES_MAX + TCP_TLS_BYTES_MAX;
     assert!(
-        neighbors + uploads + (INCOMING_BYTES_TOTAL_MAX as usize) < 48 * 1024 * 1024,
+        tcp_in + tcp_out <= windows,
+        "a neighbor over TCP costs no more than one over QUIC"
+    );
+    let strangers =
+        INCOMING_BYTES_TOTAL_MAX as usize + TCP_HANDSHAKES_MAX * TCP_HANDSHAKE_BYTES_MAX;
+    assert!(
+        neighbors + uploads + strangers < 48 * 1024 * 1024,
         "memory budget of peers"
     );
 };

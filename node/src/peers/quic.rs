@@ -36,7 +36,7 @@ use tokio::sync::Semaphore;
 use self::config::Config;
 pub(super) use self::config::ConfigError;
 use self::listener::Listener;
-use self::muxer::Muxer;
+pub(super) use self::muxer::Muxer;
 use super::address::multiaddr;
 use super::limits;
 use super::tls::{PeerTls, SERVER_NAME};
@@ -54,6 +54,21 @@ pub(super) enum QuicError {
     HandshakeTimeout,
     #[error("the peer has no usable certificate")]
     Certificate,
+}
+
+impl QuicError {
+    /// Whether it says that packets come back, so that UDP gets through.
+    pub(super) fn is_answer(&self) -> bool {
+        use quinn::ConnectionError as Ended;
+        match self {
+            Self::Certificate => true,
+            Self::Connection(ended) => !matches!(
+                ended,
+                Ended::TimedOut | Ended::LocallyClosed | Ended::CidsExhausted
+            ),
+            Self::Socket(_) | Self::Dial(_) | Self::HandshakeTimeout => false,
+        }
+    }
 }
 
 type Connected = Result<(PeerId, Muxer), QuicError>;

@@ -30,7 +30,7 @@ pub(super) struct Seat {
     pub peer: PeerId,
     pub connection: ConnectionId,
     pub outbound: bool,
-    /// How long the QUIC handshake took: about one round trip.
+    /// How long the handshake took: a round trip and more.
     pub established_in: Duration,
     /// Streams the other side opens.
     pub inbound: mpsc::Receiver<(StreamKind, Stream)>,

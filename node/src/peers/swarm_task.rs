@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,24 +10,22 @@ use antiphon_protocol::NodeId;
 use futures::StreamExt;
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::core::ConnectedPoint;
-use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
-use libp2p::{PeerId, Stream, Swarm, Transport as _, ping, swarm};
+use libp2p::{Multiaddr, PeerId, Stream, Swarm, Transport as _, ping, swarm};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::address::{multiaddr, node_of, peer_of, socket_address};
+use super::address::{multiaddr, node_of, peer_of, tcp_multiaddr};
 use super::behaviour::{Inbound, StreamKind, Streams};
 use super::handle::PeerHandle;
 use super::hub::{Command, Hub, HubParts};
-use super::quic::QuicTransport;
 use super::session::{self, Seat};
-use super::tls::PeerTls;
-use super::{PeerEvent, PeerTransportConfig, StartError, limits};
+use super::ways::Ways;
+use super::{PeerEvent, PeerPort, PeerTransportConfig, StartError, limits};
 use crate::span_io::{ChunkSink, SpanSource};
 
 #[derive(NetworkBehaviour)]
@@ -48,19 +46,7 @@ pub(super) async fn prepare(
 ) -> Result<(Started, impl Future<Output = ()>), StartError> {
     let keypair = Keypair::ed25519_from_bytes(config.identity).map_err(|_| StartError::Identity)?;
     let me = node_of(&keypair.public().to_peer_id()).ok_or(StartError::Identity)?;
-    let addresses = config.listen.iter().map(UdpSocket::local_addr);
-    let addresses = addresses.collect::<io::Result<Vec<_>>>();
-    let addresses = addresses.map_err(|error| StartError::Transport(error.to_string()))?;
-    let mut swarm = build(&keypair, config.listen)?;
-    let mut listening = Vec::new();
-    for address in &addresses {
-        let listened = timeout(limits::LISTEN_TIMEOUT, listen(&mut swarm, *address)).await;
-        let listened = listened.unwrap_or_else(|_| Err("no network interface is up".to_owned()));
-        listening.push(listened.map_err(|reason| StartError::Listen {
-            address: *address,
-            reason,
-        })?);
-    }
+    let (swarm, listening) = listen(&keypair, config.listen).await?;
     let (events, events_out) = mpsc::channel(limits::EVENT_QUEUE_MAX);
     let (commands, commands_in) = mpsc::channel(limits::COMMAND_QUEUE_MAX);
     let hub = Arc::new(Hub::new(HubParts {
@@ -83,20 +69,43 @@ pub(super) async fn prepare(
     Ok((started, task.run(commands_in)))
 }
 
-/// Listens and gives the address with the port taken. An unspecified IP stays so: whoever publishes
-/// the address knows better than one interface which IP others reach.
-async fn listen(swarm: &mut Swarm<Behaviour>, address: SocketAddr) -> Result<SocketAddr, String> {
+/// The swarm on its ports, and their addresses. An unspecified IP stays so: whoever publishes the
+/// address knows better than one interface which IP others reach.
+async fn listen(
+    keypair: &Keypair,
+    ports: Vec<PeerPort>,
+) -> Result<(Swarm<Behaviour>, Vec<SocketAddr>), StartError> {
+    let transport = |error: io::Error| StartError::Transport(error.to_string());
+    let (mut udp, mut tcp, mut listening) = (Vec::new(), Vec::new(), Vec::new());
+    let mut listens = Vec::new();
+    for port in ports {
+        let address = port.address().map_err(transport)?;
+        listens.push((address, multiaddr(address)));
+        listening.push(address);
+        udp.push(port.udp);
+        if let Some(port) = port.tcp {
+            let address = port.local_addr().map_err(transport)?;
+            listens.push((address, tcp_multiaddr(address)));
+            tcp.push(port);
+        }
+    }
+    let mut swarm = build(keypair, udp, tcp)?;
+    for (address, wanted) in listens {
+        let listened = timeout(limits::LISTEN_TIMEOUT, listen_on(&mut swarm, wanted)).await;
+        let listened = listened.unwrap_or_else(|_| Err("no network interface is up".to_owned()));
+        listened.map_err(|reason| StartError::Listen { address, reason })?;
+    }
+    Ok((swarm, listening))
+}
+
+async fn listen_on(swarm: &mut Swarm<Behaviour>, address: Multiaddr) -> Result<(), String> {
     let listener = swarm
-        .listen_on(multiaddr(address))
+        .listen_on(address)
         .map_err(|error| error.to_string())?;
     loop {
         match swarm.select_next_some().await {
-            SwarmEvent::NewListenAddr {
-                listener_id,
-                address: taken,
-            } if listener_id == listener => {
-                let port = socket_address(&taken).map_or(address.port(), |taken| taken.port());
-                return Ok(SocketAddr::new(address.ip(), port));
+            SwarmEvent::NewListenAddr { listener_id, .. } if listener_id == listener => {
+                return Ok(());
             }
             SwarmEvent::ListenerClosed {
                 listener_id,
@@ -111,7 +120,11 @@ async fn listen(swarm: &mut Swarm<Behaviour>, address: SocketAddr) -> Result<Soc
     }
 }
 
-fn build(keypair: &Keypair, sockets: Vec<UdpSocket>) -> Result<Swarm<Behaviour>, StartError> {
+fn build(
+    keypair: &Keypair,
+    udp: Vec<UdpSocket>,
+    tcp: Vec<TcpListener>,
+) -> Result<Swarm<Behaviour>, StartError> {
     let connections = ConnectionLimits::default()
         .with_max_pending_incoming(Some(limits::PENDING_INCOMING_MAX))
         .with_max_pending_outgoing(Some(limits::PENDING_OUTGOING_MAX))
@@ -122,10 +135,8 @@ fn build(keypair: &Keypair, sockets: Vec<UdpSocket>) -> Result<Swarm<Behaviour>,
         streams: Streams::default(),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(limits::PING_INTERVAL)),
     };
-    let tls = PeerTls::new(keypair).map_err(|error| StartError::Transport(error.to_string()))?;
-    let transport = QuicTransport::new(&tls, sockets)
+    let transport = Ways::new(keypair, udp, tcp)
         .map_err(|error| StartError::Transport(error.to_string()))?
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
         .boxed();
     let config = swarm::Config::with_tokio_executor()
         // The first request on a stream carries the negotiation along: no round trip.

@@ -4,3 +4,4 @@ mod admission;
 mod hostile;
 mod rig;
 mod spans;
+mod tcp;

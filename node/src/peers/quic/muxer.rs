@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::future::BoxFuture;
@@ -20,6 +21,8 @@ pub(in crate::peers) struct Muxer {
     pub(super) connection: Connection,
     inbound: Option<Opening>,
     outbound: Option<Opening>,
+    /// Tells whoever counts them that this connection is there.
+    token: Option<Arc<()>>,
 }
 
 impl Muxer {
@@ -28,7 +31,14 @@ impl Muxer {
             connection,
             inbound: None,
             outbound: None,
+            token: None,
         }
+    }
+
+    /// Holds `token` as long as the connection is there.
+    pub(in crate::peers) fn holding(mut self, token: Arc<()>) -> Self {
+        self.token = Some(token);
+        self
     }
 }
 

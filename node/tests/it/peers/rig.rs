@@ -6,7 +6,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use antiphon_node::peers::{
-    self, FetchOrder, PeerEvent, PeerHandle, PeerTransport, PeerTransportConfig, WallClock,
+    self, FetchOrder, PeerEvent, PeerHandle, PeerPort, PeerTransport, PeerTransportConfig,
+    WallClock,
 };
 use antiphon_node::span_io::{ChunkSink, SinkError, SourceError, SpanSource};
 use antiphon_protocol::peer::{PeerContact, PeerLimits, Priority, SpanRequest};
@@ -197,12 +198,22 @@ impl TestNode {
         store: Arc<Memory>,
         limits: PeerLimits,
     ) -> Self {
+        let ports = peers::bind(&[listen.parse().expect("an address")]).expect("a free port");
+        Self::start_at(ports, secret, store, limits).await
+    }
+
+    pub async fn start_at(
+        listen: Vec<PeerPort>,
+        secret: u8,
+        store: Arc<Memory>,
+        limits: PeerLimits,
+    ) -> Self {
         let clock = Arc::new(AtomicU64::new(NOW.0));
         let seen = clock.clone();
         let now: WallClock = Arc::new(move || UnixSeconds(seen.load(Ordering::Relaxed)));
         let config = PeerTransportConfig {
             identity: [secret; 32],
-            listen: peers::bind(&[listen.parse().expect("an address")]).expect("a free port"),
+            listen,
             tracker_key: tracker().verifying_key(),
             limits,
             now,
@@ -324,4 +335,15 @@ pub async fn pair_with_limits(content: &Content, limits: PeerLimits) -> (TestNod
     assert_eq!(asker.connected().await, holder.node);
     assert_eq!(holder.connected().await, asker.node);
     (asker, holder)
+}
+
+pub fn first_chunk(event: &PeerEvent) -> Option<()> {
+    matches!(
+        event,
+        PeerEvent::Fetch {
+            event: FetchEvent::Verified { .. },
+            ..
+        }
+    )
+    .then_some(())
 }

@@ -6,7 +6,9 @@ use antiphon_protocol::{CHUNK_BYTES, ChunkIndex, ErrorCode, Millis};
 use antiphon_swarm::FetchId;
 use antiphon_swarm::node::input::FetchEvent;
 
-use super::rig::{Content, LIMITS, TestNode, content, node_id, pair, pair_with_limits};
+use super::rig::{
+    Content, LIMITS, TestNode, content, first_chunk, node_id, pair, pair_with_limits,
+};
 
 const CHUNK: usize = CHUNK_BYTES as usize;
 
@@ -181,17 +183,6 @@ async fn a_canceled_fetch_is_silent_and_others_go_on() {
         });
         assert_eq!(end.await, FetchEvent::Done);
     }
-}
-
-fn first_chunk(event: &PeerEvent) -> Option<()> {
-    matches!(
-        event,
-        PeerEvent::Fetch {
-            event: FetchEvent::Verified { .. },
-            ..
-        }
-    )
-    .then_some(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
