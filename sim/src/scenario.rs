@@ -313,9 +313,13 @@ pub struct Nat {
     /// Whether anybody may connect.
     #[serde(default)]
     pub inbound: bool,
-    /// Whether there is no UDP.
+    /// Whether there is no UDP: nodes that take connections are dialed over TCP, nobody else.
     #[serde(default)]
     pub udp_blocked: bool,
+    /// Whether only the web gets through, so that there are no peers at all; goes with
+    /// `udp_blocked`.
+    #[serde(default)]
+    pub web_only: bool,
     /// Chance of a punched connection with others, by name; zero if not named.
     #[serde(default)]
     pub punch: std::collections::BTreeMap<String, Share>,

@@ -280,6 +280,13 @@ impl Scenario {
         one_of("variant", &self.variant, crate::variant::NAMES)?;
         let nats: Vec<&str> = self.nat.iter().map(|nat| nat.name.as_str()).collect();
         for nat in &self.nat {
+            if nat.web_only && !nat.udp_blocked {
+                return Err(Impossible {
+                    what: format!("web_only of nat {}", nat.name),
+                    value: "true".to_owned(),
+                    limit: "goes with udp_blocked = true".to_owned(),
+                });
+            }
             for (other, chance) in &nat.punch {
                 one_of(
                     &format!("a name in punch of nat {}", nat.name),

@@ -227,5 +227,7 @@ mod tests {
         );
         let late = refused("[[fault]]\nat = '2h'\nkind = 'origin-lost'");
         assert!(late.contains("at of a fault is 2h"), "{late}");
+        let web = refused("[[nat]]\nname = 'web'\nshare = '0%'\nweb_only = true");
+        assert!(web.contains("web_only of nat web is true"), "{web}");
     }
 }

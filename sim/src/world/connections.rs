@@ -36,6 +36,9 @@ impl World {
         let means = Means {
             punching: self.punches,
             connect_back: self.scenario.network.connect_back,
+            experienced: self
+                .node(from)
+                .is_some_and(|online| !online.connections().is_empty()),
         };
         let pair = u64::from(from.min(to)) << 32 | u64::from(from.max(to));
         let mut pair = self.draws(Chance::Pair, pair);

@@ -62,6 +62,7 @@ pub(super) fn nats(scenario: &Scenario) -> Vec<NatClass> {
         name: nat.name.clone(),
         inbound: nat.inbound,
         udp: !nat.udp_blocked,
+        tcp: !nat.web_only,
         punch: chance(&nat.punch),
     });
     classes.collect()
@@ -147,7 +148,7 @@ fn person(
         device: device_at as u8,
         overlay: overlay as u8,
         conduct,
-        uploads: willing && !access.metered && upload >= 1.0 && !nat.udp_blocked,
+        uploads: willing && !access.metered && upload >= 1.0 && !nat.web_only,
         up,
         down,
         height: (line.height * 1e6) as u32,

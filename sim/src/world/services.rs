@@ -126,11 +126,15 @@ impl World {
     pub(super) fn join_registry(&mut self, node: u32) {
         let now = Instant::from_micros(self.now);
         let person = self.person(node);
+        // Who has no UDP tells no address, because nobody could dial it: the tracker then names it
+        // to nobody.
+        let nat = self.nats.get(person.nat as usize);
+        let dialed = nat.is_none_or(|nat| nat.udp);
         let profile = PeerProfile {
             // Zero is unknown to the registry.
             region: person.region + 1,
             prefix: self.prefix(node),
-            uploads: person.uploads && self.config.budget.uploads,
+            uploads: dialed && person.uploads && self.config.budget.uploads,
         };
         let overlay = self.overlay(node);
         if let Some(registry) = self.registries.get_mut(overlay) {
