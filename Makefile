@@ -21,6 +21,8 @@ check: deps-check ## format, lints, docs, arrows and sizes, licenses
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	# The benchmarks have a workspace of their own, with the engines they compare with.
+	cd bench && cargo clippy --locked --all-targets --quiet --target-dir target -- -D warnings
 	cargo xtask tidy
 	# Licenses are read from the sources of every target's crates, which a build does not fetch.
 	cargo fetch --locked --quiet
