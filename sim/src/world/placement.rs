@@ -7,29 +7,30 @@ use antiphon_swarm::{Input, Instant, PeerKey, RenditionKey};
 use crate::world::happening::Deferred;
 use crate::world::{Chance, World};
 
-/// Days of plays that the tracker remembers when a run begins. Guess.
+/// Days of asks that the tracker remembers when a run begins. Guess.
 const DAYS_REMEMBERED: f64 = 7.0;
 
-/// Plays of one user a day, about: three hours of listening. Only the order of tracks matters.
-const PLAYS_A_DAY: f64 = 40.0;
+/// Times one user asks the tracker a day: a fifth of some forty plays, because the others are cached.
+/// Guess; in the product only what few hold is counted, so this is rather too much.
+const ASKS_A_DAY: f64 = 8.0;
 
-/// Plays drawn at most: enough to fill the tracker's table.
+/// Asks drawn at most: enough to fill the tracker's table.
 const REMEMBERED_MAX: f64 = 2e6;
 
 /// Bytes of a signed manifest: three renditions with an entry of 3 bytes a second to seek by.
 const MANIFEST_BYTES: u64 = 2_500;
 
 impl World {
-    /// What the tracker knows of the plays before the run: how often each track was asked for.
+    /// What the tracker knows of the days before the run: how often each track was asked for.
     pub(super) fn remember_demand(&mut self) {
         if self.config.placement.share_permille == 0 || !self.config.peers {
             return;
         }
         let users = f64::from(self.scenario.population.users);
-        let plays = (users * PLAYS_A_DAY * DAYS_REMEMBERED).min(REMEMBERED_MAX) as u64;
+        let asked = (users * ASKS_A_DAY * DAYS_REMEMBERED).min(REMEMBERED_MAX) as u64;
         let mut draws = self.draws(Chance::Demand, 0);
         let mut asks = vec![0_u16; self.music.tracks() as usize];
-        for _ in 0..plays {
+        for _ in 0..asked {
             let track = self.music.draw(&mut draws);
             if let Some(asks) = asks.get_mut(track as usize) {
                 *asks = asks.saturating_add(1);
