@@ -26,6 +26,9 @@ pub fn figures(tally: &Tally) -> Figures {
         ("stall_share", tally.stalled_plays, plays),
         ("network_stall_share", tally.starved_plays, plays),
         ("overhead_share", moved.saturating_sub(useful), moved),
+        ("overhead_messages_share", tally.control, moved),
+        ("overhead_tracker_share", tally.tracker_bytes, moved),
+        ("overhead_twice_share", tally.arrived_twice, moved),
         (
             "skip_waste_share",
             tally.fetched.saturating_sub(heard_fetched),

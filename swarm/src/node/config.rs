@@ -313,9 +313,8 @@ impl AheadConfig {
             origin_max: Duration::from_secs(30),
             // A quarter of all plays is skipped within 5 s, a third within 30 s, half before the
             // end (published): what is fetched ahead is lost with the chance of a skip. 12 s are
-            // above the ladder's 10 s, at which a second source is asked, by the quarter in which the
-            // window moves.
-            peers_min: Duration::from_secs(15),
+            // above the ladder's 10 s, at which a second source is asked.
+            peers_min: Duration::from_secs(12),
             // Rides out the loss of all peers and of the origin for as long. Guess.
             peers_max: Duration::from_secs(40),
             // Never: the rest comes in step with the listening.
