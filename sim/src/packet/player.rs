@@ -65,7 +65,8 @@ pub(crate) struct Playing {
     pub(crate) number: u32,
     pub(crate) asked: u64,
     pub(crate) licensed: bool,
-    pub(crate) licensed_at: u64,
+    /// Since when sound could begin: the license came, or the listener jumped.
+    pub(crate) waits_from: u64,
     pub(crate) sound: Sound,
     /// Where sound started last.
     from: u64,
@@ -163,7 +164,7 @@ impl Harness {
             number,
             asked: self.now,
             licensed: false,
-            licensed_at: 0,
+            waits_from: 0,
             sound: Sound::Waiting,
             from: 0,
             counted: 0,
@@ -275,7 +276,7 @@ impl Harness {
         let Some(mut playing) = self.playing(node).filter(|playing| playing.number == play) else {
             return;
         };
-        (playing.licensed, playing.licensed_at) = (true, self.now);
+        (playing.licensed, playing.waits_from) = (true, self.now);
         self.set_playing(node, playing);
         self.try_start(node);
         self.prepare_next(node, play);
@@ -447,6 +448,7 @@ impl Harness {
             self.count_heard(node);
             (playing.jump, playing.from, playing.counted) = (None, to, 0);
             (playing.sound, playing.deep_at) = (Sound::Waiting, None);
+            playing.waits_from = self.now;
             self.set_playing(node, playing);
             let to = ChunkIndex::of_byte(to);
             self.command(node, Command::Seek { to });

@@ -145,7 +145,7 @@ enum Verdict {
     Waits,
 }
 
-/// Everybody plays within 5 s of the last fault or of pressing play, once the tracker answers. A
+/// Everybody plays within 5 s of the last fault, of pressing play or of a jump, once the tracker answers. A
 /// chunk that went bad on a disk before shows only when it is read; then these 5 s begin with it,
 /// because nobody could have asked for it earlier.
 fn judge_healing(harness: &Harness, patience: u64) -> Result<Verdict, Broken> {
@@ -169,7 +169,7 @@ fn judge_healing(harness: &Harness, patience: u64) -> Result<Verdict, Broken> {
         };
         let healed = harness.faults.healed_at.unwrap_or(0);
         let disk = harness.oracle.disk_lost_at(node.host).unwrap_or(0);
-        let waits = harness.now - healed.max(playing.licensed_at).max(disk);
+        let waits = harness.now - healed.max(playing.waits_from).max(disk);
         if waits >= HEALED_MICROS {
             let text = format!(
                 "node {} does not play {:.1} s after it could, with all faults ended (play {} of track {}, {:?})",

@@ -30,11 +30,11 @@ fn schedules_with_faults_break_no_promise() {
 
 /// What each of them found: an origin whose line stayed blocked for as long as it had been nearly
 /// full (185), a bad chunk on a disk that was read just before the last look (55), a head asked on
-/// one dead connection alone because the origin had been slow (311), and nonsense under way from a
-/// node that was healed meanwhile (4916).
+/// one dead connection alone because the origin had been slow (311), nonsense under way from a node
+/// that was healed meanwhile (4916), and a jump just before the last look (8780).
 #[test]
 fn schedules_that_once_failed_pass() {
-    for seed in [185, 55, 311, 4916] {
+    for seed in [185, 55, 311, 4916, 8780] {
         run(seed, 12, 300).unwrap_or_else(|failure| panic!("{failure}"));
     }
 }
