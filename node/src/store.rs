@@ -283,6 +283,15 @@ impl ChunkStore {
         }
     }
 
+    /// Notes that others get a rendition: of what is kept for them that is a use.
+    pub fn served(&self, content: ContentId) {
+        if let Some(rendition) = self.inner.rendition(content)
+            && rendition.lock().keep == Keep::Placed
+        {
+            self.touch(content);
+        }
+    }
+
     /// Notes how firmly a rendition is kept. The store only remembers it.
     pub fn set_keep(&self, content: ContentId, keep: Keep) {
         if let Some(rendition) = self.inner.rendition(content) {

@@ -21,7 +21,6 @@ mod releases;
 mod services;
 mod sessions;
 mod shelf;
-mod soon;
 mod stall;
 mod transfers;
 mod warm;
@@ -132,7 +131,6 @@ pub struct World {
     watch: Option<Box<watch::Watch>>,
     scratch_outputs: VecDeque<Output>,
     scratch_flows: Vec<FlowId>,
-    scratch_soon: Vec<u32>,
 }
 
 impl World {
@@ -194,7 +192,6 @@ impl World {
             watch: None,
             scratch_outputs: VecDeque::new(),
             scratch_flows: Vec::new(),
-            scratch_soon: Vec::new(),
             scenario: Arc::clone(scenario),
         };
         world.remember_demand();
@@ -212,7 +209,7 @@ impl World {
     /// When a core broke a rule of its own.
     pub fn run_until(&mut self, until: u64) -> Result<bool, Broken> {
         let until = until.min(self.end);
-        while let Some((at, happening)) = self.next_event(until) {
+        while let Some((at, happening)) = self.queue.pop(until) {
             self.now = at;
             self.happen(happening);
             if let Some(broken) = self.broken.take() {

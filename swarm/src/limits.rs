@@ -84,7 +84,7 @@ pub const PINS_ACTIVE_MAX: usize = 2;
 /// Pinned renditions waiting to be fetched: a large seed. Beyond it `Pin` is counted and refused.
 pub const PINS_MAX: usize = 65_536;
 
-/// Renditions named in one answer to [`crate::Output::AskPlacement`]: 16 MB at most a time, for
+/// Renditions named in one answer to [`crate::Output::AskPlacements`]: 16 MB at most a time, for
 /// usual tracks; guess.
 pub const PLACEMENTS_PER_ANSWER_MAX: usize = antiphon_protocol::limits::PLACEMENTS_PER_ANSWER_MAX;
 

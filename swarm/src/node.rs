@@ -7,6 +7,7 @@ mod announcer;
 mod availability;
 mod cache_policy;
 mod commands;
+mod complete;
 pub mod config;
 mod fetch_events;
 mod few;
@@ -353,34 +354,6 @@ impl NodeCore {
             + self.contacts.heap_bytes()
             + self.requests.heap_bytes()
             + self.searches.capacity() * size_of::<Search>()
-    }
-
-    /// Reads what the next input will need, so that a driver of very many nodes can wait for the
-    /// memory of several at a time. Changes nothing, and means nothing.
-    #[must_use]
-    pub fn preload(&self) -> usize {
-        let spread = self.now.as_micros() as usize
-            + self.outputs.len()
-            + self.expected.len()
-            + self.parked.len()
-            + self.interest_told.as_slice().len()
-            + self.uploads.active().len()
-            + self.stats.ignored as usize
-            + self.playback.map_or(0, |play| play.rendition.0 as usize)
-            + usize::from(self.disk_full);
-        spread
-            + self.holdings.preload()
-            + self.neighbors.preload()
-            + self.availability.preload()
-            + self
-                .searches
-                .first()
-                .map_or(0, |search| search.rendition.0 as usize)
-            + self
-                .requests
-                .iter()
-                .map(|request| request.until as usize)
-                .sum::<usize>()
     }
 
     fn emit(&mut self, output: Output) {

@@ -22,9 +22,16 @@ fn seed() -> u64 {
     given.and_then(|text| text.parse().ok()).unwrap_or(SEED)
 }
 
-/// Lets a random moment pass. The one place where time itself is the event.
-async fn a_moment(rng: &mut StdRng) {
-    tokio::time::sleep(Duration::from_millis(rng.random_range(0..MOMENT_MS_MAX))).await;
+/// Waits for a moment nobody chose: not at all, or until so much more has been heard.
+async fn a_moment(listener: &Listener, rng: &mut StdRng) {
+    if rng.random_ratio(1, 4) {
+        return;
+    }
+    let more = rng.random_range(0..MOMENT_MS_MAX);
+    let playing = listener.api.status().await.unwrap().playing;
+    let heard = playing.map_or(0, |playing| playing.position_ms);
+    let heard = listener.has_heard(Duration::from_millis(heard + more));
+    heard.await.unwrap();
 }
 
 #[tokio::test]
@@ -38,7 +45,7 @@ async fn a_node_killed_at_any_moment_starts_again_with_what_it_had() {
     let node = listener.node().unwrap();
     for cycle in 0..5 {
         listener.play(&piece).await.unwrap();
-        a_moment(&mut rng).await;
+        a_moment(&listener, &mut rng).await;
         listener.kill().await.unwrap();
         // Neither name nor password: the session and the keys are still there.
         let again = listener.start_again().await;
@@ -99,12 +106,12 @@ async fn kills_of_origin_and_tracker_are_not_heard() {
     listener.play(&piece).await.unwrap();
     listener.has_heard(Duration::from_millis(1)).await.unwrap();
     for _ in 0..3 {
-        a_moment(&mut rng).await;
+        a_moment(&listener, &mut rng).await;
         network.kill_origin().await.unwrap();
-        a_moment(&mut rng).await;
+        a_moment(&listener, &mut rng).await;
         network.start_origin().await.unwrap();
         network.kill_tracker().await.unwrap();
-        a_moment(&mut rng).await;
+        a_moment(&listener, &mut rng).await;
         network.start_tracker().await.unwrap();
     }
     let heard = listener.api.status().await.unwrap();

@@ -58,7 +58,12 @@ impl Driver {
             Output::EndUpload { upload, code } => self.peers.end_upload(upload, code),
             Output::Lookup { rendition, limit } => self.look_up(rendition, limit),
             Output::Announce { entries } => self.announce(entries),
-            Output::AskPlacement { limit } => self.ask_placements(limit),
+            Output::AskPlacements { limit } => self.ask_placements(limit),
+            Output::Keep { rendition, keep } => {
+                if let Some(content) = self.directory.content(rendition) {
+                    self.store.set_keep(content, keep);
+                }
+            }
             Output::Evict { rendition } => self.evict(rendition),
             Output::Event(event) => self.on_core_event(event),
         }
@@ -151,7 +156,10 @@ impl Driver {
         let content = rendition.and_then(|rendition| self.directory.content(rendition));
         let geometry = content.and_then(|content| self.store.geometry(content));
         match content.zip(geometry) {
-            Some((content, geometry)) => self.peers.accept_upload(upload, content, geometry),
+            Some((content, geometry)) => {
+                self.store.served(content);
+                self.peers.accept_upload(upload, content, geometry);
+            }
             None => self
                 .peers
                 .decline_upload(upload, ErrorCode::NOT_HELD, Millis(10_000)),

@@ -2,7 +2,7 @@
 
 use antiphon_protocol::tracker::Placement;
 use antiphon_swarm::Input;
-use antiphon_swarm::node::input::{Command, Keep, RenditionSpec};
+use antiphon_swarm::node::input::{Command, RenditionSpec};
 
 use super::Driver;
 
@@ -39,7 +39,6 @@ impl Driver {
         tracing::debug!(track = %manifest.track, "keeps a copy for others");
         self.directory.name_swarm(rendition, swarm);
         self.feed_holders(rendition, holders);
-        self.store.set_keep(content, Keep::Placed);
         self.feed(Input::Command(Command::Place { rendition }));
     }
 }

@@ -9,7 +9,7 @@ use antiphon_protocol::tracker::{
     AnnounceEntry, Attached, Holder, OpenedTrack, Passes, Placement, TrackerReply, TrackerRequest,
 };
 use antiphon_protocol::{ErrorCode, Millis, SwarmId, TrackId};
-use antiphon_swarm::node::input::{Command, Keep, RenditionSpec, StoreEvent, TrackerEvent};
+use antiphon_swarm::node::input::{Command, RenditionSpec, StoreEvent, TrackerEvent};
 use antiphon_swarm::{Input, PlayId, RenditionKey};
 
 use super::Driver;
@@ -401,7 +401,6 @@ impl Driver {
             bit_rate: rendition.bit_rate,
         };
         if let Some(rendition) = self.introduce(track, playable.content, spec) {
-            self.store.set_keep(playable.content, Keep::Pinned);
             self.feed(Input::Command(Command::Pin { rendition }));
         }
     }

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// A proxy for one client at a time in front of one server.
 pub struct DelayProxy {
@@ -25,7 +25,7 @@ pub struct DelayProxy {
 struct Depths {
     at_client: AtomicU32,
     at_server: AtomicU32,
-    passed: AtomicU32,
+    passed: Notify,
 }
 
 struct Datagram {
@@ -76,7 +76,7 @@ impl DelayProxy {
             async move {
                 while let Some(datagram) = for_server.recv().await {
                     sleep_until(datagram.due).await;
-                    depths.passed.fetch_add(1, Ordering::SeqCst);
+                    depths.passed.notify_one();
                     depths.at_server.fetch_max(datagram.depth, Ordering::SeqCst);
                     let _ = back.send(&datagram.bytes).await;
                 }
@@ -89,7 +89,7 @@ impl DelayProxy {
                 while let Some(datagram) = for_client.recv().await {
                     sleep_until(datagram.due).await;
                     let client = *client_seen.borrow();
-                    depths.passed.fetch_add(1, Ordering::SeqCst);
+                    depths.passed.notify_one();
                     depths.at_client.fetch_max(datagram.depth, Ordering::SeqCst);
                     front.send_to(&datagram.bytes, client).await?;
                 }
@@ -115,16 +115,7 @@ impl DelayProxy {
 
     /// Waits until nothing has come or gone for `time`.
     pub async fn silent_for(&self, time: Duration) {
-        let passed = || self.depths.passed.load(Ordering::SeqCst);
-        let mut before = passed();
-        loop {
-            tokio::time::sleep(time).await;
-            let now = passed();
-            if now == before {
-                return;
-            }
-            before = now;
-        }
+        while timeout(time, self.depths.passed.notified()).await.is_ok() {}
     }
 
     /// Counts from zero. Only while nothing is on the way.

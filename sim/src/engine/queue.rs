@@ -117,18 +117,8 @@ impl<E: Event> EventQueue<E> {
 
     /// The next event, if it happens no later than `until`.
     pub fn pop(&mut self, until: u64) -> Option<(u64, E)> {
-        self.pop_announced(until, |_| {})
-    }
-
-    /// The same. `soon` is shown the events of the next 256 microseconds, all at once, before the
-    /// first of them comes; what is added later for that time it is not shown.
-    pub fn pop_announced(
-        &mut self,
-        until: u64,
-        mut soon: impl FnMut(&[(u64, E)]),
-    ) -> Option<(u64, E)> {
         if self.ready.is_empty() {
-            let next = self.next_time(until, &mut soon)?;
+            let next = self.next_time(until)?;
             self.now = next;
             self.fill_ready();
         }
@@ -151,7 +141,7 @@ impl<E: Event> EventQueue<E> {
 
     /// Moves events down until the earliest lie in the first wheel; their time, if it is at most
     /// `until`. Nothing is moved beyond that.
-    fn next_time(&mut self, until: u64, soon: &mut impl FnMut(&[(u64, E)])) -> Option<u64> {
+    fn next_time(&mut self, until: u64) -> Option<u64> {
         loop {
             if !self.ready.is_empty() {
                 return Some(self.now);
@@ -161,14 +151,14 @@ impl<E: Event> EventQueue<E> {
                 let time = (self.now & !(SLOTS as u64 - 1)) + slot as u64;
                 return (time <= until).then_some(time);
             }
-            if !self.cascade(until, soon) {
+            if !self.cascade(until) {
                 return None;
             }
         }
     }
 
     /// Opens the earliest occupied slot of a higher wheel. False if there is none before `until`.
-    fn cascade(&mut self, until: u64, soon: &mut impl FnMut(&[(u64, E)])) -> bool {
+    fn cascade(&mut self, until: u64) -> bool {
         for level in 1..WHEELS {
             let shift = level as u32 * WHEEL_BITS;
             let from = (self.now >> shift) as usize % SLOTS + 1;
@@ -182,9 +172,6 @@ impl<E: Event> EventQueue<E> {
             }
             let spare = core::mem::take(&mut self.spare);
             let mut events = self.wheels[level].take(slot, spare);
-            if level == 1 {
-                soon(&events);
-            }
             self.open(start, &mut events);
             self.spare = events;
             return true;

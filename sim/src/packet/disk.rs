@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry};
+use antiphon_swarm::node::input::Keep;
 
 /// How many of the last writes a kill may take away.
 const TAIL_MAX: usize = 24;
@@ -21,6 +22,8 @@ pub(crate) struct Kept {
     /// Bits have flipped since it was written.
     rotten: ChunkSet,
     pub(crate) used: u64,
+    /// How firmly the core keeps it.
+    pub(crate) keep: Keep,
 }
 
 /// What a read gave.
@@ -54,8 +57,15 @@ impl Disk {
             proven: ChunkSet::empty(geometry),
             rotten: ChunkSet::empty(geometry),
             used: now,
+            keep: Keep::Cached,
         });
         kept.used = now;
+    }
+
+    pub(crate) fn set_keep(&mut self, track: usize, keep: Keep) {
+        if let Some(kept) = self.kept.get_mut(&track) {
+            kept.keep = keep;
+        }
     }
 
     pub(crate) fn get(&self, track: usize) -> Option<&Kept> {

@@ -38,7 +38,12 @@ impl Harness {
             Output::EndUpload { upload, .. } => self.end_upload(node, upload),
             Output::Lookup { rendition, limit } => self.look_up(node, rendition, limit),
             Output::Announce { entries } => self.announce(node, entries),
-            Output::AskPlacement { limit } => self.ask_placements(node, limit),
+            Output::AskPlacements { limit } => self.ask_placements(node, limit),
+            Output::Keep { rendition, keep } => {
+                if let Some(track) = self.track_of(node, rendition) {
+                    self.nodes[usize::from(node)].disk.set_keep(track, keep);
+                }
+            }
             Output::Evict { rendition } => self.evict(node, rendition),
             Output::Event(event) => self.core_event(node, event),
         }

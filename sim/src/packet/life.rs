@@ -3,7 +3,7 @@
 use antiphon_protocol::tracker::TrackerRequest;
 use antiphon_protocol::{BitRate, ByteCount};
 use antiphon_swarm::Input;
-use antiphon_swarm::node::input::{Budget, Command, Keep, Restored};
+use antiphon_swarm::node::input::{Budget, Command, Restored};
 use antiphon_swarm::{Duration, NodeCore};
 
 use crate::packet::clock::Clock;
@@ -58,10 +58,10 @@ impl Harness {
         let kept: Vec<_> = entry
             .disk
             .tracks()
-            .map(|(track, kept)| (track, kept.held.clone(), kept.used))
+            .map(|(track, kept)| (track, kept.held.clone(), kept.used, kept.keep))
             .collect();
         let mut restored = Vec::with_capacity(kept.len());
-        for (track, held, used) in kept {
+        for (track, held, used, keep) in kept {
             let data = &self.music.tracks[track];
             let (content, spec) = (data.content, data.spec());
             let directory = &mut self.nodes[usize::from(node)].directory;
@@ -73,7 +73,7 @@ impl Harness {
                 spec,
                 held: Some(held),
                 idle: Duration::from_micros(now - used),
-                keep: Keep::Cached,
+                keep,
             });
         }
         self.feed(node, Input::Command(Command::Restore(restored)));

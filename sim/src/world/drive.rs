@@ -1,5 +1,6 @@
 //! Drives cores: one input, all outputs, one deadline.
 
+use antiphon_swarm::node::input::Keep;
 use antiphon_swarm::node::output::Event;
 use antiphon_swarm::{Input, Instant, Output, invariants};
 
@@ -124,7 +125,10 @@ impl World {
                     );
                 }
             }
-            Output::AskPlacement { limit } => self.ask_placement(node, limit),
+            Output::AskPlacements { limit } => self.ask_placement(node, limit),
+            Output::Keep { rendition, keep } => {
+                self.shelves[node as usize].keep(rendition.0, keep == Keep::Placed);
+            }
             Output::Evict { rendition } => self.evict(node, rendition),
             Output::Event(Event::Starved { play }) => {
                 let play = play.0 as u32;

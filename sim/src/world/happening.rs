@@ -89,20 +89,6 @@ pub(super) enum Deferred {
     Gone { node: u32, session: u32 },
 }
 
-impl Deferred {
-    /// Whose state it reads first.
-    pub(super) const fn concerns(&self) -> u32 {
-        match self {
-            Self::Input { node, .. }
-            | Self::Lookup { node, .. }
-            | Self::Announce { node, .. }
-            | Self::Placement { node, .. }
-            | Self::Gone { node, .. } => *node,
-            Self::Message { to, .. } | Self::Dialed { to, .. } => *to,
-        }
-    }
-}
-
 impl Event for Happening {
     fn class(&self) -> u8 {
         match self {

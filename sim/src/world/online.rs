@@ -72,13 +72,6 @@ impl Online {
         }
     }
 
-    /// Reads where the next input will look.
-    pub(super) fn preload(&self) -> usize {
-        let connections = self.connections.iter().step_by(8);
-        let connections: usize = connections.map(|c| c.peer as usize).sum();
-        self.core.preload() + connections + self.incoming.len()
-    }
-
     pub(super) fn connections(&self) -> &[Connection] {
         &self.connections
     }

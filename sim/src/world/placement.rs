@@ -84,7 +84,6 @@ impl World {
             self.feed_after(delay, node, Input::Command(introduce));
             let told = TrackerEvent::Holders { rendition, holders };
             self.feed_after(delay, node, Input::Tracker(told));
-            self.shelves[node as usize].place(rendition.0);
             let place = Command::Place { rendition };
             self.feed_after(delay, node, Input::Command(place));
         }

@@ -6,9 +6,6 @@
 use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry};
 use antiphon_swarm::node::input::Keep;
 
-/// The first chunk.
-const START: ChunkIndex = ChunkIndex(0);
-
 /// A track of which something is held.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
@@ -109,14 +106,6 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Reads where later calls will look.
-    pub(super) fn preload(&self) -> usize {
-        let parts = self.parts.iter().rev().take(2);
-        let parts = parts.map(|part| part.track as usize + usize::from(part.held.contains(START)));
-        let middle = self.held.get(self.held.len() / 2);
-        parts.sum::<usize>() + middle.map_or(0, |held| held.track as usize)
-    }
-
     pub(super) fn tracks(&self) -> &[Held] {
         &self.held
     }
@@ -186,12 +175,14 @@ impl Shelf {
         }
     }
 
-    /// The track is kept for others from now on.
-    pub(super) fn place(&mut self, track: u32) {
+    /// The track is kept for others from now on, or not any more.
+    pub(super) fn keep(&mut self, track: u32, placed: bool) {
+        self.placing.retain(|placing| *placing != track);
         match self.at(track) {
-            Ok(at) => self.held[at].packed |= PLACED,
-            Err(_) if self.placing.contains(&track) => {}
-            Err(_) => self.placing.push(track),
+            Ok(at) if placed => self.held[at].packed |= PLACED,
+            Ok(at) => self.held[at].packed &= !PLACED,
+            Err(_) if placed => self.placing.push(track),
+            Err(_) => {}
         }
     }
 

@@ -103,14 +103,6 @@ impl Transfers {
         self.list.get(id as usize)
     }
 
-    /// The peer asked; nobody if it is the origin.
-    pub(super) fn source_of(&self, id: u32) -> Option<u32> {
-        match self.peek(id)?.source {
-            Source::Peer(peer) => Some(peer.0),
-            Source::Origin(_) => None,
-        }
-    }
-
     pub(super) fn of(&mut self, id: u32) -> &mut Transfer {
         &mut self.list[id as usize]
     }

@@ -169,11 +169,6 @@ impl Availability {
         self.claims.iter().filter(holds).count()
     }
 
-    pub(crate) fn preload(&self) -> usize {
-        let claims = self.claims.iter().step_by(2);
-        claims.map(|claim| claim.peer.0 as usize).sum()
-    }
-
     pub(crate) fn heap_bytes(&self) -> usize {
         self.claims.capacity() * size_of::<Claim>()
     }

@@ -4,7 +4,7 @@
 //! Not here: pins and plays; the caller offers only what may go.
 
 use crate::key::RenditionKey;
-use crate::node::holdings::UsedAt;
+use crate::node::complete::UsedAt;
 
 /// The rendition to drop first: unused longest, of equals the lowest key.
 pub(crate) fn first_to_go(

@@ -50,7 +50,7 @@ impl NodeCore {
             Command::Pin { rendition } => self.pin(now, rendition),
             Command::Place { rendition } => self.place(now, rendition),
             Command::Unpin { rendition } => {
-                self.holdings.keep(rendition, Keep::Cached);
+                self.keep(rendition, Keep::Cached);
                 self.pins.retain(|pinned| *pinned != rendition);
                 self.drop_unwanted();
             }
@@ -114,13 +114,25 @@ impl NodeCore {
     }
 
     fn pin(&mut self, now: Instant, rendition: RenditionKey) {
-        if !self.holdings.keep(rendition, Keep::Pinned) {
+        if !self.keep(rendition, Keep::Pinned) {
             return self.ignore();
         }
         self.holdings.touch(now, rendition);
         if !self.holdings.is_full(rendition) {
             self.want_kept(rendition);
         }
+    }
+
+    /// Keeps a rendition as firmly as said, and has that remembered. False if it is unknown.
+    pub(crate) fn keep(&mut self, rendition: RenditionKey, keep: Keep) -> bool {
+        let before = self.holdings.keep_of(rendition);
+        if !self.holdings.keep(rendition, keep) {
+            return false;
+        }
+        if before != keep {
+            self.emit(Output::Keep { rendition, keep });
+        }
+        true
     }
 
     pub(crate) fn want_kept(&mut self, rendition: RenditionKey) {

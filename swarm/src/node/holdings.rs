@@ -4,79 +4,13 @@
 //! ([`crate::node::cache_policy`]).
 
 use antiphon_protocol::peer::{EXTENT_BYTES_MAX, EXTENT_UNIT_CHUNKS, Extent};
-use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, ChunkSet, Geometry, Span};
+use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry, Span};
 
 use crate::key::RenditionKey;
 use crate::limits::{HELD_MAX, INTRODUCED_MAX};
+use crate::node::complete::{Full, UsedAt};
 use crate::node::input::{Keep, RenditionSpec, Restored};
 use crate::time::{Duration, Instant};
-
-/// A moment of use in ticks of 4 s, biased so that use before the start of time fits: 24 bits
-/// reach a year both ways.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct UsedAt(u32);
-
-impl UsedAt {
-    const TICK_MICROS: u64 = 4_000_000;
-    const BIAS: u64 = 1 << 23;
-    const MAX: u64 = (1 << 24) - 1;
-
-    pub(crate) fn new(now: Instant, idle: Duration) -> Self {
-        let now = now.as_micros() / Self::TICK_MICROS + Self::BIAS;
-        let idle = idle.as_micros() / Self::TICK_MICROS;
-        Self(now.saturating_sub(idle).min(Self::MAX) as u32)
-    }
-}
-
-/// A complete rendition. `tail` packs the moment of use (24 bits), a coarse rate (6 bits of
-/// 16 kbit/s), and how firmly it is kept (2 bits).
-#[derive(Clone, Copy, Debug)]
-struct Full {
-    key: RenditionKey,
-    bytes: u32,
-    tail: u32,
-}
-
-const RATE_STEP: u32 = 16_000;
-
-impl Full {
-    fn new(key: RenditionKey, spec: RenditionSpec, used: UsedAt, keep: Keep) -> Self {
-        let rate = spec.bit_rate.0.div_ceil(RATE_STEP).clamp(1, 63);
-        Self {
-            key,
-            bytes: u32::try_from(spec.geometry.size().0).unwrap_or(u32::MAX),
-            tail: used.0 << 8 | rate << 2 | keep_bits(keep),
-        }
-    }
-
-    fn spec(self) -> RenditionSpec {
-        RenditionSpec {
-            geometry: Geometry::new(ByteCount(u64::from(self.bytes)))
-                .expect("made from a legal geometry"),
-            bit_rate: BitRate((self.tail >> 2 & 63) * RATE_STEP),
-        }
-    }
-
-    const fn used(self) -> UsedAt {
-        UsedAt(self.tail >> 8)
-    }
-
-    const fn keep(self) -> Keep {
-        match self.tail & 3 {
-            0 => Keep::Cached,
-            1 => Keep::Placed,
-            _ => Keep::Pinned,
-        }
-    }
-}
-
-const fn keep_bits(keep: Keep) -> u32 {
-    match keep {
-        Keep::Cached => 0,
-        Keep::Placed => 1,
-        Keep::Pinned => 2,
-    }
-}
 
 /// A rendition that is known but not complete.
 #[derive(Clone, Debug)]
@@ -300,7 +234,7 @@ impl Holdings {
         let used = UsedAt::new(now, Duration::ZERO);
         if let Ok(at) = self.full_at(key) {
             let full = &mut self.full[at];
-            full.tail = full.tail & 0xff | used.0 << 8;
+            full.set_used(used);
         } else if let Ok(at) = self.partial_at(key) {
             self.partial[at].used = used;
         }
@@ -310,7 +244,7 @@ impl Holdings {
     pub(crate) fn keep(&mut self, key: RenditionKey, keep: Keep) -> bool {
         if let Ok(at) = self.full_at(key) {
             let full = &mut self.full[at];
-            full.tail = full.tail & !3 | keep_bits(keep);
+            full.set_keep(keep);
         } else if let Ok(at) = self.partial_at(key) {
             self.partial[at].keep = keep;
         } else {
@@ -362,12 +296,6 @@ impl Holdings {
             Ok(at) => Some(self.full[at].spec()),
             Err(_) => self.partial(key).map(|partial| partial.spec),
         }
-    }
-
-    pub(crate) fn preload(&self) -> usize {
-        let keys = self.partial_keys.iter().step_by(16);
-        let full = self.full.get(self.full.len() / 2);
-        keys.map(|key| key.0 as usize).sum::<usize>() + full.map_or(0, |full| full.bytes as usize)
     }
 
     pub(crate) fn is_full(&self, key: RenditionKey) -> bool {
@@ -560,6 +488,8 @@ fn unit_map(held: &ChunkSet) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use antiphon_protocol::{BitRate, ByteCount};
+
     use super::*;
 
     const R: RenditionKey = RenditionKey(1);

@@ -227,11 +227,6 @@ impl Neighbors {
         self.list.len()
     }
 
-    pub(crate) fn preload(&self) -> usize {
-        let keys = self.keys.iter().step_by(16);
-        keys.map(|key| key.0 as usize).sum()
-    }
-
     pub(crate) fn heap_bytes(&self) -> usize {
         let interests = self.list.iter().map(|n| n.interests.capacity() * 8);
         self.list.capacity() * size_of::<Neighbor>()

@@ -5,7 +5,7 @@ use antiphon_protocol::peer::{Extent, Priority};
 use antiphon_protocol::{ByteCount, Span};
 
 use crate::key::{FetchId, PeerKey, PlayId, RenditionKey, UploadId};
-use crate::node::input::Message;
+use crate::node::input::{Keep, Message};
 use crate::time::Duration;
 
 /// One effect for the driver to carry out.
@@ -86,9 +86,16 @@ pub enum Output {
     },
     /// Ask the tracker what to keep for others. Introduce what it names, tell its holders, and
     /// [`crate::node::input::Command::Place`] it.
-    AskPlacement {
+    AskPlacements {
         /// How many renditions at most.
         limit: u8,
+    },
+    /// Remember how firmly a rendition is kept, for [`crate::node::input::Command::Restore`].
+    Keep {
+        /// Which.
+        rendition: RenditionKey,
+        /// How firmly.
+        keep: Keep,
     },
     /// Drop a rendition from the store; [`crate::node::input::StoreEvent::Evicted`] answers.
     Evict {

@@ -29,7 +29,7 @@ impl NodeCore {
         if self.holdings.keep_of(rendition) != Keep::Cached || spec.geometry.size().0 > room {
             return self.ignore();
         }
-        self.holdings.keep(rendition, Keep::Placed);
+        self.keep(rendition, Keep::Placed);
         self.holdings.touch(now, rendition);
         if !self.holdings.is_full(rendition) {
             self.want_kept(rendition);
@@ -59,14 +59,14 @@ impl NodeCore {
         self.wake_at(next);
         let idle = config.idle_max;
         if let Some(stale) = self.holdings.longest_unused_placed(now, idle) {
-            self.holdings.keep(stale, Keep::Cached);
+            self.keep(stale, Keep::Cached);
         }
         let full = self.holdings.placed_bytes() >= self.placement_room().0;
         if full || self.is_short(now) || !self.pins.is_empty() {
             return;
         }
         let limit = PLACEMENTS_PER_ANSWER_MAX as u8;
-        self.emit(Output::AskPlacement { limit });
+        self.emit(Output::AskPlacements { limit });
     }
 
     /// Between `time` and half as much again, so that nodes do not fall into step.

@@ -156,8 +156,7 @@ impl NodeCore {
                         return false;
                     }
                     in_order = false;
-                    let unit = EXTENT_UNIT_CHUNKS;
-                    let next_unit = (first / unit + 1) * unit;
+                    let next_unit = (first / EXTENT_UNIT_CHUNKS + 1) * EXTENT_UNIT_CHUNKS;
                     if next_unit < end {
                         need.resume_at(next_unit);
                     }

@@ -144,8 +144,8 @@ impl NodeCore {
         &mut self.searches[at]
     }
 
-    /// How a play that begins stands to its holders: true if they were told just now. If that was
-    /// longer ago, its license is here and no holders come with it: they are looked up at once.
+    /// Whether the holders of what is played from now on were told just before. If that was longer
+    /// ago, the license is here and no holders come with it: they are looked up at once.
     pub(crate) fn holders_at_start(&mut self, now: Instant, rendition: RenditionKey) -> bool {
         let fresh = self.config.search.lookup_min;
         let search = self.searches.iter_mut();

@@ -87,6 +87,10 @@ impl NodeCore {
         if let Some(neighbor) = self.neighbors.by_key_mut(ended.peer) {
             neighbor.used(now, sent.0);
         }
+        // What is kept for others is used by them.
+        if sent.0 > 0 && self.holdings.keep_of(ended.rendition) == Keep::Placed {
+            self.holdings.touch(now, ended.rendition);
+        }
     }
 
     /// More of a rendition is here: neighbors and tracker may want to know.

@@ -124,6 +124,8 @@ pub(crate) struct Node {
     pub(crate) spans_in_flight: u8,
     connected: BTreeSet<usize>,
     held: BTreeMap<RenditionKey, ChunkSet>,
+    /// What it was told to remember of how firmly things are kept.
+    pub(crate) keeps: BTreeMap<RenditionKey, Keep>,
     player: Option<Player>,
     pub(crate) plays: Vec<Heard>,
     pub(crate) events: Vec<Event>,
@@ -192,6 +194,7 @@ impl World {
             spans_in_flight: 2,
             connected: BTreeSet::new(),
             held: BTreeMap::new(),
+            keeps: BTreeMap::new(),
             player: None,
             plays: Vec::new(),
             events: Vec::new(),

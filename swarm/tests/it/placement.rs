@@ -1,7 +1,7 @@
 //! Copies that are kept for others.
 
 use antiphon_protocol::ByteCount;
-use antiphon_swarm::node::input::{Budget, Command};
+use antiphon_swarm::node::input::{Budget, Command, Keep};
 use antiphon_swarm::{Duration, NodeConfig, RenditionKey};
 
 use crate::pair::{World, song};
@@ -84,4 +84,28 @@ fn who_does_not_upload_keeps_nothing_for_others() {
     let node = world.node(config, Duration::from_millis(1), 6_250_000);
     world.run(HALF_AN_HOUR);
     assert!(!world.nodes[node].core.is_complete(track));
+}
+
+#[test]
+fn a_copy_that_others_use_is_kept_and_one_that_nobody_uses_becomes_ordinary() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let mut world = World::new();
+    let (used, unused) = (world.publish(1, song(60)), world.publish(2, song(60)));
+    let node = world.near();
+    for track in [used, unused] {
+        world.introduce(node, track);
+        world.command(node, Command::Place { rendition: track });
+    }
+    world.run(DAY.saturating_mul(5));
+    assert_eq!(world.nodes[node].keeps[&used], Keep::Placed);
+    let listener = world.near();
+    world.play(listener, used);
+    world.run(DAY.saturating_mul(4));
+    assert!(world.peer_bytes(listener) > 0);
+    assert_eq!(world.nodes[node].keeps[&used], Keep::Placed);
+    assert_eq!(world.nodes[node].keeps[&unused], Keep::Cached);
+    assert!(
+        world.nodes[node].core.is_complete(unused),
+        "until the room is needed"
+    );
 }

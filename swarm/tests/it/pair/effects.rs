@@ -75,9 +75,12 @@ impl World {
                 let at = now + self.tracker_latency;
                 self.at(at, Happening::Announce(node, entries));
             }
-            Output::AskPlacement { limit } => {
+            Output::AskPlacements { limit } => {
                 let at = now + self.tracker_latency;
                 self.at(at, Happening::Placement(node, limit));
+            }
+            Output::Keep { rendition, keep } => {
+                self.nodes[node].keeps.insert(rendition, keep);
             }
             Output::Evict { rendition } => {
                 let empty = ChunkSet::empty(self.specs[&rendition].geometry);
