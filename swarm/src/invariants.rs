@@ -72,7 +72,7 @@ impl NodeCore {
                 return Err(format!("{request:?} is in flight from a peer that is gone"));
             }
         }
-        if self.wake.is_some_and(|wake| wake <= self.now) {
+        if self.poll_timeout().is_some_and(|wake| wake <= self.now) {
             return Err("the next deadline is not in the future".to_owned());
         }
         Ok(())

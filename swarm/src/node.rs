@@ -8,6 +8,7 @@ mod availability;
 mod cache_policy;
 mod commands;
 mod complete;
+mod concern;
 pub mod config;
 mod fetch_events;
 mod few;
@@ -15,6 +16,7 @@ mod hedge_plan;
 mod hedging;
 mod holdings;
 pub mod input;
+mod interest;
 mod neighbors;
 mod origin_policy;
 pub mod output;
@@ -49,9 +51,10 @@ pub use stats::{Snapshot, Stats};
 use crate::key::RenditionKey;
 use crate::node::announcer::Announcer;
 use crate::node::availability::Availability;
-use crate::node::few::Few;
+use crate::node::concern::Concern;
 use crate::node::holdings::Holdings;
-use crate::node::input::{Budget, Expected, Message, NeighborEvent, StoreEvent, TrackerEvent};
+use crate::node::input::{Budget, Expected};
+use crate::node::interest::Interest;
 use crate::node::neighbors::{Contacts, Neighbors};
 use crate::node::origin_policy::OriginPolicy;
 use crate::node::overlay::Overlay;
@@ -74,7 +77,12 @@ pub struct NodeCore {
     pub(crate) config: Arc<NodeConfig>,
     pub(crate) rng: SeededRng,
     pub(crate) now: Instant,
-    pub(crate) wake: Option<Instant>,
+    /// When to plan again; the last moment there is if nothing is awaited.
+    pub(crate) wake: Instant,
+    /// The same for when a request of the play may be late: apart, because mostly it is not.
+    pub(crate) hedge_wake: Instant,
+    /// Whether the last plan left something over that a free request or a new holder could serve.
+    pub(crate) unmet: bool,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) holdings: Holdings,
     pub(crate) playback: Option<Playback>,
@@ -85,13 +93,11 @@ pub struct NodeCore {
     pub(crate) parked: Vec<RenditionKey>,
     pub(crate) availability: Availability,
     pub(crate) neighbors: Neighbors,
-    /// The interests told last, the number of times there were new ones, and whether a neighbor
-    /// came since.
-    pub(crate) interest_told: Few,
-    pub(crate) interest_turn: u16,
+    pub(crate) interest: Interest,
+    /// Whether a neighbor came since interests were told.
     pub(crate) newcomers: bool,
     /// When a neighbor may be told what it was not yet told of.
-    pub(crate) have_wake: Option<Instant>,
+    pub(crate) have_wake: Instant,
     pub(crate) contacts: Contacts,
     pub(crate) penalties: Penalties,
     pub(crate) requests: Requests,
@@ -132,7 +138,9 @@ impl NodeCore {
             config,
             rng: SeededRng::new(seed),
             now: Instant::START,
-            wake: None,
+            wake: Instant::MAX,
+            hedge_wake: Instant::MAX,
+            unmet: false,
             outputs: VecDeque::new(),
             holdings: Holdings::default(),
             playback: None,
@@ -141,10 +149,9 @@ impl NodeCore {
             parked: Vec::new(),
             availability: Availability::default(),
             neighbors: Neighbors::default(),
-            interest_told: Few::default(),
-            interest_turn: 0,
+            interest: Interest::default(),
             newcomers: false,
-            have_wake: None,
+            have_wake: Instant::MAX,
             contacts: Contacts::default(),
             penalties: Penalties::default(),
             requests: Requests::default(),
@@ -178,7 +185,8 @@ impl NodeCore {
         self.now = now;
         self.hold_playhead(now);
         // An input that concerns others leaves the node's own plans and deadline as they are.
-        let concerns = self.concerns(&input);
+        let concern = self.concern(&input);
+        let complete = self.holdings.complete();
         match input {
             Input::Command(command) => self.handle_command(now, command),
             Input::Neighbor { peer, event } => self.handle_neighbor(now, peer, event),
@@ -205,12 +213,20 @@ impl NodeCore {
             Input::Store(event) => self.handle_store(now, event),
             Input::Timeout => {}
         }
-        if concerns || self.wake.is_some_and(|wake| wake <= now) {
+        let concerns = match concern {
+            Concern::None => false,
+            Concern::Unmet => self.unmet,
+            Concern::Plans => true,
+        };
+        // With a complete rendition its play, pin or expectation is over.
+        let concerns = concerns || self.holdings.complete() != complete;
+        if concerns || self.wake <= now || self.hedge_wake <= now && self.watch_requests(now) {
             self.plan(now);
         } else if !self.shut_down {
             if self.newcomers || self.neighbors.has_news() {
                 self.plan_news(now);
             }
+            self.plan_cache(now);
             self.plan_announces(now);
         }
     }
@@ -222,37 +238,6 @@ impl NodeCore {
         core::mem::swap(&mut self.outputs, outputs);
         self.handle(now, input);
         core::mem::swap(&mut self.outputs, outputs);
-    }
-
-    /// Whether an input may change what this node fetches, whom it dials or what it keeps. What
-    /// others want of us does not: it is answered, and told to neighbors and tracker.
-    fn concerns(&self, input: &Input) -> bool {
-        match input {
-            Input::SpanAsked { .. } | Input::UploadEnded { .. } => false,
-            Input::Message { message, .. } => match message {
-                Message::Interest { .. } | Message::Find { .. } => false,
-                Message::Have { holdings } => holdings.iter().any(|(key, _)| self.wants(*key)),
-                Message::Found { .. } | Message::Bye { .. } => true,
-            },
-            Input::Neighbor { peer, event } => match event {
-                // Room for dials and holders of what is wanted are what matters of a neighbor.
-                NeighborEvent::Connected { outbound, .. } => {
-                    *outbound || self.availability.claims_of(*peer) > 0
-                }
-                NeighborEvent::Disconnected { .. } => {
-                    self.availability.claims_of(*peer) > 0 || self.requests.to_peer(*peer) > 0
-                }
-                NeighborEvent::Rtt(_) => false,
-                NeighborEvent::DialFailed | NeighborEvent::Misbehaved => true,
-            },
-            Input::Tracker(TrackerEvent::Announced { .. } | TrackerEvent::Rtt(_))
-            | Input::Store(StoreEvent::Evicted { .. }) => false,
-            Input::Command(_)
-            | Input::Fetch { .. }
-            | Input::Tracker(_)
-            | Input::Store(_)
-            | Input::Timeout => true,
-        }
     }
 
     /// The next effect to carry out, until there is none.
@@ -267,8 +252,9 @@ impl NodeCore {
 
     /// When [`Input::Timeout`] is due, if at all. Ask after draining the outputs.
     #[must_use]
-    pub const fn poll_timeout(&self) -> Option<Instant> {
-        self.wake
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let wake = self.wake.min(self.hedge_wake);
+        (wake < Instant::MAX).then_some(wake)
     }
 
     /// Counters since the start.
@@ -323,7 +309,8 @@ impl NodeCore {
 
     /// Decides what follows from the present state, and when to look again.
     fn plan(&mut self, now: Instant) {
-        self.wake = None;
+        (self.wake, self.hedge_wake) = (Instant::MAX, Instant::MAX);
+        self.unmet = false;
         if self.shut_down {
             return;
         }
@@ -331,7 +318,6 @@ impl NodeCore {
         self.cancel_unwanted();
         self.give_up_silent(now);
         self.plan_search(now);
-        self.plan_dials(now);
         self.plan_play(now);
         self.plan_prefetch(now);
         self.plan_pins(now);
@@ -362,8 +348,7 @@ impl NodeCore {
 
     /// Looks again at `at` at the latest.
     fn wake_at(&mut self, at: Instant) {
-        let at = at.max(self.now + WAKE_MIN);
-        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+        self.wake = self.wake.min(at.max(self.now + WAKE_MIN));
     }
 
     const fn ignore(&mut self) {

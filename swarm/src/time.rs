@@ -9,6 +9,8 @@ pub struct Instant(u64);
 impl Instant {
     /// The arbitrary start.
     pub const START: Self = Self(0);
+    /// After everything.
+    pub const MAX: Self = Self(u64::MAX);
 
     /// The moment `micros` microseconds after the start.
     #[must_use]

@@ -1,6 +1,5 @@
 //! Spans arriving: from the line to the shelf, the core and the player.
 
-use antiphon_protocol::ChunkIndex;
 use antiphon_swarm::node::input::{FetchEvent, StoreEvent};
 use antiphon_swarm::node::output::Source;
 use antiphon_swarm::{Input, RenditionKey};
@@ -8,7 +7,7 @@ use antiphon_swarm::{Input, RenditionKey};
 use crate::net::path;
 use crate::scenario::Conduct;
 use crate::world::happening::Happening;
-use crate::world::shelf::Sender;
+use crate::world::shelf::{Added, Sender};
 use crate::world::transfers::{Stage, next_mark, until};
 use crate::world::{Chance, World};
 
@@ -119,17 +118,7 @@ impl World {
             Source::Origin(_) => Sender::Origin,
         };
         let shelf = &mut self.shelves[node as usize];
-        let part = shelf.open(track, geometry);
-        let (mut new, mut known) = (0, 0);
-        for chunk in chunks.map(ChunkIndex) {
-            let bytes = geometry.chunk_bytes(chunk) as u64;
-            if part.add(chunk, sender, geometry) {
-                new += bytes;
-            } else {
-                known += bytes;
-            }
-        }
-        shelf.note_progress(track, second);
+        let Added { new, known } = shelf.add(track, chunks, sender, (geometry, second));
         self.tally.note_arrived(self.now, node, source, new, known);
         self.note_good_of_bad(source, new);
         if !self.is_in_use(node, track) {

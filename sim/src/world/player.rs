@@ -15,11 +15,6 @@ use crate::world::{Chance, World};
 /// Music that must be there again before sound goes on after a stall. Guess.
 const REBUFFER_MICROS: u64 = 500_000;
 
-/// Chunks between two reports of the playhead at least, while four times as many are buffered: 3 of
-/// 13 s. With more buffered the next report waits for a quarter of it. The core extrapolates in
-/// between, and is told at once of whatever else happens.
-const REPORT_CHUNKS: u32 = 4;
-
 /// Where the sound is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sound {
@@ -237,30 +232,8 @@ impl World {
         missing.map_or(u64::MAX, |chunk| chunk.byte_offset().max(byte))
     }
 
-    /// The byte at which the core is told again where the reader is: the next chunk, as the node
-    /// tells it, or some chunks on while much is buffered. Of a complete track nothing is left to
-    /// be decided, so that is left out.
-    fn next_report(&self, user: u32, track: u32, byte: u64) -> u64 {
-        let missing = self.shelves[user as usize].first_missing(track, ChunkIndex(0));
-        if missing.is_none() {
-            return u64::MAX;
-        }
-        let chunk = ChunkIndex::of_byte(byte).0;
-        let missing = self.shelves[user as usize].first_missing(track, ChunkIndex(chunk));
-        let end = self.music.chunks(track);
-        let ahead = missing
-            .map_or(end, |missing| missing.0)
-            .saturating_sub(chunk);
-        let step = if ahead > 4 * REPORT_CHUNKS {
-            ahead / 4
-        } else {
-            1
-        };
-        ChunkIndex(chunk + step).byte_offset()
-    }
-
-    /// Looks again when the playhead is where data is missing, where the listener acts, or in
-    /// another chunk.
+    /// Looks again when the playhead is where data is missing, or where the listener acts. The core
+    /// extrapolates in between, as exactly as sound comes here, so reports would tell it nothing.
     fn plan_playhead(&mut self, user: u32) {
         let Some(mut playing) = self.playing(user) else {
             return;
@@ -270,9 +243,7 @@ impl World {
         };
         let wall = self.wall(user, playing.track, byte);
         let acts = playing.jump.map_or(playing.stop_at, |(from, _)| from);
-        let now_at = byte + self.music.bytes_in(self.now.saturating_sub(at)) + 1;
-        let report = self.next_report(user, playing.track, now_at);
-        let next = wall.min(acts).min(report).max(byte);
+        let next = wall.min(acts).max(byte);
         let turns = &mut self.people[user as usize].turns;
         *turns += 1;
         playing.turn = *turns;
@@ -316,9 +287,6 @@ impl World {
         }
         let wall = self.wall(user, playing.track, byte);
         if now_at < wall {
-            if self.next_report(user, playing.track, byte) != u64::MAX {
-                self.tell_playhead(user, now_at, true);
-            }
             self.plan_playhead(user);
             return 4;
         }

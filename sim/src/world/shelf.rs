@@ -3,6 +3,8 @@
 //! It mirrors the holdings of the core, which does not tell them, and adds where each chunk came
 //! from. Not here: what to keep; the core decides.
 
+use core::ops::Range;
+
 use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry};
 use antiphon_swarm::node::input::Keep;
 
@@ -46,6 +48,8 @@ impl Held {
 pub(super) struct Part {
     pub(super) track: u32,
     pub(super) held: ChunkSet,
+    /// Whether it is among the tracks of which something is held.
+    listed: bool,
     /// Only of a track in use: dozens of incomplete ones wait on each disk.
     fetched: Option<Box<Fetched>>,
 }
@@ -55,6 +59,13 @@ pub(super) struct Part {
 struct Fetched {
     from_peers: ChunkSet,
     from_origin: ChunkSet,
+}
+
+/// Bytes that came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Added {
+    pub(super) new: u64,
+    pub(super) known: u64,
 }
 
 /// Who sent a chunk.
@@ -76,7 +87,7 @@ impl Part {
     }
 
     /// A chunk came. False if it was there already.
-    pub(super) fn add(&mut self, chunk: ChunkIndex, sender: Sender, geometry: Geometry) -> bool {
+    fn add(&mut self, chunk: ChunkIndex, sender: Sender, geometry: Geometry) -> bool {
         if !self.held.insert(chunk) {
             return false;
         }
@@ -153,6 +164,7 @@ impl Shelf {
                 self.parts.push(Part {
                     track,
                     held,
+                    listed: full,
                     fetched: None,
                 });
                 self.parts.len() - 1
@@ -161,10 +173,35 @@ impl Shelf {
         &mut self.parts[at]
     }
 
-    /// The part changed: something is held now, perhaps everything.
-    pub(super) fn note_progress(&mut self, track: u32, second: i32) {
-        let Some(part) = self.part(track) else { return };
-        let mut flags = if part.held.is_full() { FULL } else { 0 };
+    /// Chunks of the track came: which of them are new.
+    pub(super) fn add(
+        &mut self,
+        track: u32,
+        chunks: Range<u32>,
+        sender: Sender,
+        (geometry, second): (Geometry, i32),
+    ) -> Added {
+        let part = self.open(track, geometry);
+        let mut added = Added::default();
+        for chunk in chunks.map(ChunkIndex) {
+            let bytes = geometry.chunk_bytes(chunk) as u64;
+            if part.add(chunk, sender, geometry) {
+                added.new += bytes;
+            } else {
+                added.known += bytes;
+            }
+        }
+        let listed = core::mem::replace(&mut part.listed, true);
+        let is_full = part.held.is_full();
+        if is_full || !listed {
+            self.list(track, second, is_full);
+        }
+        added
+    }
+
+    /// Something is held now, perhaps everything.
+    fn list(&mut self, track: u32, second: i32, is_full: bool) {
+        let mut flags = if is_full { FULL } else { 0 };
         if let Some(at) = self.placing.iter().position(|placing| *placing == track) {
             self.placing.swap_remove(at);
             flags |= PLACED;
@@ -248,8 +285,7 @@ mod tests {
         let mut shelf = Shelf::default();
         assert_eq!(shelf.first_missing(7, ChunkIndex(0)), Some(ChunkIndex(0)));
         for chunk in 0..3 {
-            shelf.open(7, geometry).held.insert(ChunkIndex(chunk));
-            shelf.note_progress(7, 100);
+            shelf.add(7, chunk..chunk + 1, Sender::Peer, (geometry, 100));
         }
         let held = shelf.get(7).expect("held");
         assert!(held.is_full() && held.used() == 100);

@@ -60,6 +60,9 @@ impl NodeCore {
     }
 
     pub(crate) fn handle_store(&mut self, now: Instant, event: StoreEvent) {
+        if let Some(play) = &mut self.playback {
+            play.note_loss();
+        }
         match event {
             StoreEvent::Lost { rendition, span } => {
                 if !self.holdings.lose(rendition, span) {

@@ -10,7 +10,7 @@ const MAX: usize = 1 + EXPECTED_MAX + PINS_ACTIVE_MAX;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Few {
     list: [RenditionKey; MAX],
-    len: usize,
+    len: u8,
 }
 
 impl Default for Few {
@@ -26,7 +26,7 @@ impl Few {
         if self.as_slice().contains(&rendition) {
             return;
         }
-        if let Some(place) = self.list.get_mut(self.len) {
+        if let Some(place) = self.list.get_mut(usize::from(self.len)) {
             *place = rendition;
             self.len += 1;
         }
@@ -38,7 +38,7 @@ impl Few {
     }
 
     pub(crate) fn as_slice(&self) -> &[RenditionKey] {
-        self.list.get(..self.len).unwrap_or_default()
+        self.list.get(..usize::from(self.len)).unwrap_or_default()
     }
 }
 
@@ -47,7 +47,7 @@ impl IntoIterator for Few {
     type IntoIter = core::iter::Take<core::array::IntoIter<RenditionKey, MAX>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.list.into_iter().take(self.len)
+        self.list.into_iter().take(usize::from(self.len))
     }
 }
 

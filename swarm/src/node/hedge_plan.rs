@@ -6,13 +6,13 @@ use antiphon_protocol::ChunkIndex;
 use antiphon_protocol::peer::Priority;
 
 use crate::key::RenditionKey;
-use crate::node::NodeCore;
 use crate::node::hedging::{Progress, Rung, late_at};
 use crate::node::output::{Offense, Source};
 use crate::node::picker::{span, span_chunks};
 use crate::node::playback::Playback;
 use crate::node::requests::Request;
 use crate::node::sources::Order;
+use crate::node::{NodeCore, WAKE_MIN};
 use crate::time::{Duration, Instant};
 
 /// Copies of a chunk in flight beyond which no further peer is asked for it, late ones included: both
@@ -26,25 +26,42 @@ const COPIES_MAX: usize = 4;
 const ORIGIN_SILENCE_MAX: Duration = Duration::from_millis(900);
 
 impl NodeCore {
-    /// Sets the next look at each request of the play to the moment it counts as late.
+    /// Sets the next look at the requests of the play to when one of them counts as late.
     pub(crate) fn wake_for_hedge(&mut self, now: Instant, play: &Playback) {
-        let requests: Vec<Request> = self.requests.iter().copied().collect();
-        for request in requests {
-            if request.rendition != play.rendition {
-                continue;
-            }
-            let progress = self.progress_of(now, play, &request);
+        let mut wake = Instant::MAX;
+        let mut sooner = |at: Instant| wake = wake.min(at);
+        for request in self.requests.of(play.rendition) {
+            let progress = self.progress_of(now, play, request);
             if !request.late {
-                let late = self.late_at(now, &request, &progress);
-                self.wake_at(late);
+                sooner(self.late_at(now, request, &progress));
             }
             // On the next rung more sources may be asked, also beside one that is late already.
             let rung = Rung::of(progress.need, &self.config.ladder);
             let next = rung.next_in(progress.need, &self.config.ladder);
             if let Some(next) = next.filter(|_| play.playing) {
-                self.wake_at(now + next);
+                sooner(now + next);
             }
         }
+        self.hedge_wake = wake.max(now + WAKE_MIN);
+    }
+
+    /// Looks again at requests alone: most of these looks find that something came in the meantime.
+    /// True if one is late, which is a matter for a whole plan.
+    pub(crate) fn watch_requests(&mut self, now: Instant) -> bool {
+        let Some(play) = self.playback else {
+            self.hedge_wake = Instant::MAX;
+            return false;
+        };
+        let late = self.requests.of(play.rendition).any(|request| {
+            !request.rest().is_empty() && {
+                let progress = self.progress_of(now, &play, request);
+                self.late_at(now, request, &progress) <= now
+            }
+        });
+        if !late {
+            self.wake_for_hedge(now, &play);
+        }
+        late
     }
 
     fn late_at(&self, now: Instant, request: &Request, progress: &Progress) -> Instant {
@@ -102,20 +119,18 @@ impl NodeCore {
 
     /// Asks second sources for what first ones bring too late.
     pub(crate) fn hedge_late(&mut self, now: Instant, play: Playback) {
-        let requests: Vec<Request> = self
-            .requests
-            .iter()
-            .filter(|request| request.rendition == play.rendition && !request.rest().is_empty())
-            .copied()
-            .collect();
-        for request in requests {
+        // What is asked for now comes behind those that may be late.
+        for id in self.requests.ids(play.rendition) {
+            let request = self.requests.by_id(id).copied();
+            let Some(request) = request.filter(|request| !request.rest().is_empty()) else {
+                continue;
+            };
             let progress = self.progress_of(now, &play, &request);
             if self.late_at(now, &request, &progress) <= now {
                 self.note_late(now, &request, &progress);
                 self.hedge(now, &play, &request, &progress);
             }
         }
-        self.wake_for_hedge(now, &play);
     }
 
     fn note_late(&mut self, now: Instant, request: &Request, progress: &Progress) {

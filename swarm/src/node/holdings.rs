@@ -352,6 +352,11 @@ impl Holdings {
             + sets.sum::<usize>()
     }
 
+    /// Renditions that are complete.
+    pub(crate) fn complete(&self) -> usize {
+        self.full.len()
+    }
+
     /// Renditions of which something is held or known.
     pub(crate) fn len(&self) -> usize {
         self.full.len() + self.partial.len()

@@ -140,6 +140,8 @@ pub(crate) struct Neighbors {
     /// The keys of `list`, dense: they are looked for far more often than a neighbor is read.
     keys: Vec<PeerKey>,
     list: Vec<Neighbor>,
+    /// Bit `n` says whether `list[n]` uploads, for the same reason.
+    suppliers: u64,
     /// Whether any neighbor has [`Neighbor::news_due`].
     news_due: bool,
 }
@@ -147,10 +149,17 @@ pub(crate) struct Neighbors {
 impl Neighbors {
     /// Adds one; replaces what was known of an earlier connection. False when full.
     pub(crate) fn insert(&mut self, neighbor: Neighbor) -> bool {
+        let uploads = neighbor.uploads;
         match self.at(neighbor.peer) {
-            Ok(at) => self.list[at] = neighbor,
+            Ok(at) => {
+                self.list[at] = neighbor;
+                self.note_supplier(at, uploads);
+            }
             Err(_) if self.list.len() >= NEIGHBORS_HARD => return false,
             Err(at) => {
+                let before = self.suppliers & below(at);
+                self.suppliers = before | (self.suppliers & !below(at)) << 1;
+                self.note_supplier(at, uploads);
                 grow(&mut self.keys);
                 grow(&mut self.list);
                 self.keys.insert(at, neighbor.peer);
@@ -164,10 +173,36 @@ impl Neighbors {
         let found = self.at(peer);
         if let Ok(at) = found {
             self.keys.remove(at);
+            let before = self.suppliers & below(at);
+            self.suppliers = before | self.suppliers >> 1 & !below(at);
             // Whoever waits longest may be another one now.
             self.news_due |= self.list.remove(at).news_due;
         }
         found.is_ok()
+    }
+
+    /// A neighbor said how many spans it serves at once, and whether it uploads at all.
+    pub(crate) fn offers(&mut self, peer: PeerKey, spans_max: u8, uploads: bool) {
+        if let Ok(at) = self.at(peer) {
+            let neighbor = &mut self.list[at];
+            neighbor.spans_max = spans_max;
+            neighbor.uploads = uploads;
+            self.note_supplier(at, uploads);
+        }
+    }
+
+    fn note_supplier(&mut self, at: usize, uploads: bool) {
+        let bit = 1 << at;
+        self.suppliers = self.suppliers & !bit | if uploads { bit } else { 0 };
+    }
+
+    /// Whether it is connected and uploads.
+    pub(crate) fn supplies(&self, peer: PeerKey) -> bool {
+        self.at(peer).is_ok_and(|at| self.suppliers >> at & 1 == 1)
+    }
+
+    pub(crate) fn is_connected(&self, peer: PeerKey) -> bool {
+        self.at(peer).is_ok()
     }
 
     /// What can be served of a rendition changed: whoever wants to hear of it may be told.
@@ -241,6 +276,11 @@ impl Neighbors {
         if !self.keys.iter().eq(self.list.iter().map(|n| &n.peer)) {
             return Err("the keys of the neighbors are not theirs".to_owned());
         }
+        let uploads = self.list.iter().enumerate();
+        let suppliers = uploads.map(|(at, n)| u64::from(n.uploads) << at);
+        if self.suppliers != suppliers.sum::<u64>() {
+            return Err("the neighbors that upload are not those noted".to_owned());
+        }
         Ok(())
     }
 
@@ -248,6 +288,14 @@ impl Neighbors {
         self.keys.binary_search(&peer)
     }
 }
+
+/// All bits below `at`.
+const fn below(at: usize) -> u64 {
+    (1 << at) - 1
+}
+
+/// A bit for each neighbor.
+const _: () = assert!(NEIGHBORS_HARD <= 63);
 
 /// Makes room by a quarter, not by doubling: a million simulated nodes have neighbors.
 fn grow<T>(list: &mut Vec<T>) {

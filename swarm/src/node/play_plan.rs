@@ -7,6 +7,7 @@ use antiphon_protocol::peer::{EXTENT_UNIT_CHUNKS, Priority};
 
 use crate::key::RenditionKey;
 use crate::node::NodeCore;
+use crate::node::availability::{Believed, Claim};
 use crate::node::hedging::Rung;
 use crate::node::output::{Event, Output, Source};
 use crate::node::picker::{Need, origin_chunks, rarest_first, span, span_chunks};
@@ -21,6 +22,21 @@ const RUNS_MAX: usize = 16;
 /// A play without any progress for this long is told to be starved: within 2 s of the start,
 /// reliability reference F8.
 const STARVED_AFTER: Duration = Duration::from_millis(1_900);
+
+/// Times the bit rate that one holder must be known to bring for the window to move in whole units:
+/// with 32, a unit of 256 KiB at 160 kbit/s comes within 0.4 s. Guess.
+const BRISK_TIMES: u64 = 32;
+
+/// Who carries a play, and how surely.
+#[derive(Clone, Copy, Debug)]
+enum Feed {
+    /// Nobody is known to hold it.
+    Origin,
+    /// Holders, of which little is known or expected.
+    Peers,
+    /// Holders, of which one at least is known to be fast.
+    BriskPeers,
+}
 
 /// How a run of chunks fared.
 enum Asked {
@@ -57,6 +73,19 @@ impl NodeCore {
         })
     }
 
+    /// Whether the play, if there is one, is so far ahead that what arrives changes no plan of it.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.playback.is_none_or(|play| play.settled) && !self.is_short(self.now)
+    }
+
+    /// Whether a report of the playhead says no more than what was extrapolated.
+    pub(crate) fn is_as_expected(&self, chunk: ChunkIndex, playing: bool) -> bool {
+        self.playback.is_some_and(|play| {
+            let expected = play.chunk(self.now);
+            playing && play.playing && expected.0.abs_diff(chunk.0) <= 1
+        })
+    }
+
     /// Whether own uploads wait for the own play: short of data, and not only because it has just
     /// begun.
     pub(crate) fn uploads_pause(&self, now: Instant) -> bool {
@@ -68,12 +97,12 @@ impl NodeCore {
 
     /// Keeps the extrapolated playhead before what is missing: the player waits there.
     pub(crate) fn hold_playhead(&mut self, now: Instant) {
-        if let Some(play) = &mut self.playback
-            && let Some(partial) = self.holdings.partial(play.rendition)
-            && let Some(wall) = partial.held.first_missing(play.known_chunk())
-        {
-            play.stop_at(now, wall);
-        }
+        let Some(play) = self.playback.as_mut().filter(|play| play.may_be_held(now)) else {
+            return;
+        };
+        let partial = self.holdings.partial(play.rendition);
+        let wall = partial.and_then(|partial| partial.held.first_missing(play.known_chunk()));
+        play.stop_at(now, wall);
     }
 
     pub(crate) fn plan_play(&mut self, now: Instant) {
@@ -89,6 +118,7 @@ impl NodeCore {
         }
         self.hedge_late(now, play);
         self.ask_ahead(now, play);
+        self.wake_for_hedge(now, &play);
         self.watch_starvation(now);
     }
 
@@ -99,14 +129,43 @@ impl NodeCore {
         };
         let chunk_count = partial.held.chunk_count();
         let position = play.chunk(now);
-        let window = position.0.saturating_add(self.window(now, &play));
+        let feed = self.feed(now, &play);
+        let end = self.window_end(&play, feed, position.0, play.heard(now));
         let mut runs = RUNS_MAX;
-        for (first, end) in self.stretches(&play, position.0, window.min(chunk_count)) {
+        for (first, end) in self.stretches(&play, position.0, end.min(chunk_count)) {
             let need = Need::new(ChunkIndex(first), end);
             if !self.ask_stretch(now, &play, need, &mut runs) {
-                return;
+                // Who cannot be asked now may be with the next chunk.
+                self.unmet = true;
+                return self.wake_at_chunk(now, &play, position.0 + 1);
             }
         }
+        if end < chunk_count {
+            let next = self.window_grows(now, &play, feed, end);
+            self.wake_at_chunk(now, &play, next);
+        }
+    }
+
+    /// Looks again when the playhead is at `chunk`.
+    fn wake_at_chunk(&mut self, now: Instant, play: &Playback, chunk: u32) {
+        if play.playing {
+            // A microsecond later it is there for sure.
+            let until = play.until(now, ChunkIndex(chunk));
+            self.wake_at(now + until.saturating_add(Duration::from_micros(1)));
+        }
+    }
+
+    /// The position of the playhead at which the window ends behind `end`.
+    fn window_grows(&self, now: Instant, play: &Playback, feed: Feed, end: u32) -> u32 {
+        let position = play.chunk(now).0;
+        let grows = (1..=EXTENT_UNIT_CHUNKS).find(|ahead| {
+            let at = position.saturating_add(*ahead);
+            let heard = play
+                .heard(now)
+                .saturating_add(play.until(now, ChunkIndex(at)));
+            self.window_end(play, feed, at, heard) > end
+        });
+        position.saturating_add(grows.unwrap_or(EXTENT_UNIT_CHUNKS))
     }
 
     /// The chunks to look at, in the order in which they are to be asked for.
@@ -167,32 +226,68 @@ impl NodeCore {
         false
     }
 
-    /// How many chunks ahead of the playhead peers are asked for.
-    fn window(&self, now: Instant, play: &Playback) -> u32 {
+    /// The chunk before which everything is asked for while the playhead is in chunk `position`.
+    fn window_end(&self, play: &Playback, feed: Feed, position: u32, heard: Duration) -> u32 {
         let ahead = &self.config.ahead;
-        let heard = play.heard(now);
+        let behind = |chunks: u32| position.saturating_add(chunks);
         if self.disk_full {
-            return play.chunks_in(ahead.origin_max);
+            return behind(play.chunks_in(ahead.origin_max));
         }
         if heard >= ahead.whole_after {
             return u32::MAX;
         }
-        if self.availability.of(play.rendition).is_empty() {
-            // The origin carries it, and stops and goes by a rule of its own.
-            return play.chunks_in(self.origin_window(now, play));
-        }
         let half = Duration::from_micros(heard.as_micros() / 2);
         let window = ahead.peers_min.saturating_add(half).min(ahead.peers_max);
         let window = play.chunks_in(window);
-        // In whole units, so that the moving end does not make a request of each chunk played, and
-        // always past the rung on which a second source is asked, in steps of a head. Larger steps
-        // than these bring more twice from slow peers (`spotify-2010`: 2.0 % overhead, not 1.6).
-        let (unit, step) = (EXTENT_UNIT_CHUNKS, self.config.start.head_chunks.max(1));
-        let position = play.chunk(now).0;
-        let near = position.saturating_add(play.chunks_in(self.config.ladder.hedge));
-        let near = near.div_ceil(step).saturating_mul(step);
-        let far = position.saturating_add(window) / unit * unit;
-        far.max(near).saturating_sub(position)
+        // In whole steps, so that the moving end does not make a request of each chunk played.
+        let unit = EXTENT_UNIT_CHUNKS;
+        let (step, near, near_step) = match feed {
+            // It stops and goes by a rule of its own.
+            Feed::Origin => return behind(play.chunks_in(self.origin_window(heard))),
+            // Always past the rung on which a second source is asked. Larger steps than of a head
+            // bring more twice from slow peers (`spotify-2010`: 2.0 % overhead, not 1.6).
+            Feed::Peers => (
+                unit,
+                self.config.ladder.hedge,
+                self.config.start.head_chunks,
+            ),
+            // A unit comes in less time than is kept above the rung on which the origin is asked.
+            Feed::BriskPeers => {
+                let safe = self
+                    .config
+                    .ladder
+                    .second
+                    .saturating_add(self.config.ladder.race);
+                (unit, safe, unit)
+            }
+        };
+        let near_step = near_step.max(1);
+        let near = behind(play.chunks_in(near)).div_ceil(near_step);
+        let far = behind(window) / step * step;
+        far.max(near.saturating_mul(near_step))
+    }
+
+    /// Who carries the play.
+    fn feed(&self, now: Instant, play: &Playback) -> Feed {
+        let claims = self.availability.of(play.rendition);
+        if claims.is_empty() {
+            return Feed::Origin;
+        }
+        let brisk = u64::from(play.bit_rate().0).saturating_mul(BRISK_TIMES) / 8;
+        let is_brisk = |claim: &Claim| {
+            let neighbor = self.neighbors.by_key(claim.peer);
+            claim.believed == Believed::Full
+                && neighbor.is_some_and(|neighbor| {
+                    let usable = neighbor.uploads && neighbor.retry_at <= now;
+                    let known = !neighbor.estimate.is_unknown();
+                    usable && known && u64::from(neighbor.estimate.rate()) >= brisk
+                })
+        };
+        if claims.iter().any(is_brisk) {
+            Feed::BriskPeers
+        } else {
+            Feed::Peers
+        }
     }
 
     fn ask_for_run(
@@ -232,7 +327,7 @@ impl NodeCore {
             head.min(self.config.start.hopeful_head_chunks)
         } else {
             let most = origin_chunks(play.heard(now), head);
-            let window = self.origin_window(now, play).saturating_sub(need);
+            let window = self.origin_window(play.heard(now)).saturating_sub(need);
             most.min(play.chunks_in(window)).max(1)
         };
         let source = Source::Origin(route);
@@ -287,8 +382,6 @@ impl NodeCore {
                 hedge: false,
             },
         );
-        // The hedge's moment is known now; without this the plan would look again too late.
-        self.wake_for_hedge(now, play);
         Asked::Until(span.end().0)
     }
 
@@ -350,7 +443,7 @@ impl NodeCore {
             return now >= until;
         }
         if !hopeful {
-            let window = self.origin_window(now, play);
+            let window = self.origin_window(play.heard(now));
             let streams = |r: &Request| {
                 r.rendition == play.rendition && matches!(r.source, Source::Origin(_))
             };
@@ -405,9 +498,9 @@ impl NodeCore {
     }
 
     /// How far ahead the origin carries a play that has no holders.
-    fn origin_window(&self, now: Instant, play: &Playback) -> Duration {
+    fn origin_window(&self, heard: Duration) -> Duration {
         let ahead = &self.config.ahead;
-        let grown = ahead.origin_min.saturating_add(play.heard(now));
+        let grown = ahead.origin_min.saturating_add(heard);
         grown.min(ahead.origin_max)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Not here: who delivers it.
 
-use antiphon_protocol::{BitRate, ByteCount, CHUNK_BYTES, ChunkIndex};
+use antiphon_protocol::{BitRate, ByteCount, CHUNK_BYTES, ChunkIndex, MediaTime};
 
 use crate::key::{PlayId, RenditionKey};
 use crate::time::{Duration, Instant};
@@ -32,6 +32,8 @@ pub(crate) struct Playback {
     pub(crate) dry_since: Option<Instant>,
     /// Music heard in this play.
     heard: Duration,
+    /// Before this the playhead cannot be where something is missing.
+    free_until: Instant,
 }
 
 impl Playback {
@@ -56,6 +58,7 @@ impl Playback {
             starved: false,
             dry_since: None,
             heard: Duration::ZERO,
+            free_until: Instant::START,
         }
     }
 
@@ -71,6 +74,7 @@ impl Playback {
         self.at = now;
         self.playing = playing;
         self.started |= playing;
+        self.free_until = Instant::START;
     }
 
     /// The player jumped: as a new start.
@@ -83,20 +87,41 @@ impl Playback {
         self.settled = false;
         self.playing = false;
         self.dry_since = None;
+        self.free_until = Instant::START;
     }
 
-    /// The player cannot pass chunks that are missing: `wall` is the first.
-    pub(crate) fn stop_at(&mut self, now: Instant, wall: ChunkIndex) {
+    /// The player cannot pass chunks that are missing: `wall` is the first, if there is one.
+    pub(crate) fn stop_at(&mut self, now: Instant, wall: Option<ChunkIndex>) {
+        let Some(wall) = wall else {
+            self.free_until = Instant::MAX;
+            return;
+        };
         if self.byte_at(now) > wall.byte_offset() {
             self.note_heard(now);
             self.byte = wall.byte_offset().max(self.byte);
             self.at = now;
         }
+        self.free_until = now + self.until(now, wall);
+    }
+
+    /// Whether the playhead may by now be where something was missing when last looked at.
+    pub(crate) fn may_be_held(&self, now: Instant) -> bool {
+        self.playing && now >= self.free_until
+    }
+
+    /// Something that was here is gone.
+    pub(crate) const fn note_loss(&mut self) {
+        self.free_until = Instant::START;
     }
 
     /// The chunk that was being read when last known for sure.
     pub(crate) const fn known_chunk(&self) -> ChunkIndex {
         ChunkIndex::of_byte(self.byte)
+    }
+
+    /// How fast it plays.
+    pub(crate) const fn bit_rate(&self) -> BitRate {
+        self.rate
     }
 
     /// The chunk being read.
@@ -122,8 +147,8 @@ impl Playback {
 
     /// Chunks that play in `time`, at least one.
     pub(crate) fn chunks_in(&self, time: Duration) -> u32 {
-        let bytes = u128::from(self.rate.0) * u128::from(time.as_micros()) / 8_000_000;
-        let chunks = bytes.div_ceil(u128::from(CHUNK_BYTES)).max(1);
+        let bytes = self.rate.bytes_in(MediaTime(time.as_micros())).0;
+        let chunks = bytes.div_ceil(CHUNK_BYTES).max(1);
         u32::try_from(chunks).unwrap_or(u32::MAX)
     }
 
@@ -131,9 +156,10 @@ impl Playback {
         if !self.playing {
             return self.byte;
         }
-        let played = u128::from(self.rate.0) * u128::from(now.since(self.at).as_micros());
-        let played = u64::try_from(played / 8_000_000).unwrap_or(u64::MAX);
-        self.byte.saturating_add(played)
+        let played = self
+            .rate
+            .bytes_in(MediaTime(now.since(self.at).as_micros()));
+        self.byte.saturating_add(played.0)
     }
 
     fn note_heard(&mut self, now: Instant) {
@@ -175,7 +201,7 @@ mod tests {
         let mut play = play();
         let at = |s| Instant::START + Duration::from_secs(s);
         play.report(at(0), ChunkIndex(0), true);
-        play.stop_at(at(10), ChunkIndex(4));
+        play.stop_at(at(10), Some(ChunkIndex(4)));
         assert_eq!(play.chunk(at(10)), ChunkIndex(4));
         assert_eq!(play.until(at(10), ChunkIndex(6)), Duration::from_secs(2));
     }

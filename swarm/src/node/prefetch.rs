@@ -50,7 +50,11 @@ impl NodeCore {
     }
 
     pub(crate) fn plan_prefetch(&mut self, now: Instant) {
-        if self.expected.is_empty() || self.disk_full || !self.may_prefetch(now) {
+        if self.expected.is_empty() || self.disk_full {
+            return;
+        }
+        if !self.may_prefetch(now) {
+            self.unmet = true;
             return;
         }
         let left = self.play_left(now);
@@ -59,15 +63,19 @@ impl NodeCore {
             let Some(partial) = self.holdings.partial(expected.rendition) else {
                 continue;
             };
-            let ahead = &self.config.ahead;
+            let rate = partial.spec.bit_rate;
+            let ahead = self.config.ahead;
             let mut chunks = self.config.start.head_chunks;
             let probable = expected.chance_permille >= ahead.rest_chance_permille;
             let complete = self
                 .playback
                 .is_none_or(|play| self.holdings.is_full(play.rendition));
             let near = left.is_none_or(|left| left <= ahead.peers_max);
+            if let Some(left) = left.filter(|_| probable && complete && !near) {
+                self.wake_at(now + left.saturating_sub(ahead.peers_max));
+            }
             if probable && complete && near {
-                let music = partial.spec.bit_rate.bytes_in(media(ahead.next_start));
+                let music = rate.bytes_in(media(ahead.next_start));
                 let soon = u32::try_from(music.0 / CHUNK_BYTES).unwrap_or(u32::MAX);
                 chunks = chunks.max(soon);
             }
@@ -91,6 +99,7 @@ impl NodeCore {
 
     pub(crate) fn plan_pins(&mut self, now: Instant) {
         if self.pins.is_empty() || self.disk_full || self.is_short(now) {
+            // Who is short plans again with all that comes.
             return;
         }
         let active: Vec<RenditionKey> = self.active_pins().collect();
@@ -140,6 +149,7 @@ impl NodeCore {
                 return;
             };
             let until = self.fetch_wish_run(now, &wish, first, end);
+            self.unmet |= until.is_none();
             let until = until.unwrap_or((first / EXTENT_UNIT_CHUNKS + 1) * EXTENT_UNIT_CHUNKS);
             if until < end {
                 need.resume_at(until);

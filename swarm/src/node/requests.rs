@@ -89,6 +89,20 @@ impl Requests {
         self.list.len()
     }
 
+    /// Those for one rendition.
+    pub(crate) fn of(&self, rendition: RenditionKey) -> impl Iterator<Item = &Request> {
+        self.list.iter().filter(move |r| r.rendition == rendition)
+    }
+
+    /// Their ids, to change requests while going through them.
+    pub(crate) fn ids(&self, rendition: RenditionKey) -> impl Iterator<Item = FetchId> + use<> {
+        let mut ids = [None; REQUESTS_MAX];
+        for (place, request) in ids.iter_mut().zip(self.of(rendition)) {
+            *place = Some(request.id);
+        }
+        ids.into_iter().flatten()
+    }
+
     /// How many requests cover `chunk`: those that are not late, and all.
     pub(crate) fn copies(&self, rendition: RenditionKey, chunk: ChunkIndex) -> (usize, usize) {
         let covers = |r: &&Request| r.rendition == rendition && r.covers(chunk);

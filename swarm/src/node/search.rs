@@ -84,16 +84,21 @@ impl NodeCore {
         if !self.wants(rendition) {
             self.park(rendition);
         }
-        let mut usable = false;
+        let (mut usable, mut among_neighbors) = (false, false);
         for (order, (peer, full)) in holders.iter().take(HOLDERS_PER_ANSWER_MAX).enumerate() {
             if *peer == PeerKey::OURSELVES {
                 continue;
             }
             let order = u8::try_from(order).unwrap_or(u8::MAX);
             self.availability.named(rendition, *peer, *full, order);
-            usable |= self.neighbors.by_key(*peer).is_some()
+            let connected = self.neighbors.is_connected(*peer);
+            among_neighbors |= connected;
+            usable |= connected
                 || self.contacts.may_dial(now, *peer)
                 || self.contacts.dialing_since(*peer).is_some();
+        }
+        if !holders.is_empty() {
+            self.interest.note_named(among_neighbors);
         }
         let config = self.config.search;
         let search = self.search_of(rendition);
@@ -181,6 +186,14 @@ impl NodeCore {
         !self.search_pending(now, rendition)
     }
 
+    /// Whether the tracker named a rendition's holders, be it none, or is no help.
+    pub(crate) fn is_told(&self, rendition: RenditionKey) -> bool {
+        let mut searches = self.searches.iter();
+        let search = searches.find(|search| search.rendition == rendition);
+        !self.announcer.is_reachable()
+            || search.is_some_and(|search| search.told.is_some() || search.fruitless)
+    }
+
     /// Whether an answer to a search may still come.
     pub(crate) fn search_pending(&self, now: Instant, rendition: RenditionKey) -> bool {
         let patience = self.config.search.lookup_patience;
@@ -191,18 +204,20 @@ impl NodeCore {
             .is_some_and(|search| recent(search.asked) || recent(search.found_asked))
     }
 
-    /// Looks for holders of everything wanted that has too few connected ones.
+    /// Looks for holders of everything wanted that has too few connected ones, and connects to them.
     pub(crate) fn plan_search(&mut self, now: Instant) {
         if !self.config.peers {
             return;
         }
+        self.time_out_dials(now);
+        let wanted = self.config.search.holders_wanted;
         for rendition in self.sought(now) {
-            let wanted = self.config.search.holders_wanted;
-            if self.connected_holders(rendition) >= wanted {
-                continue;
+            let have = self.connected_holders(rendition, wanted);
+            if have < wanted {
+                self.look_up(now, rendition);
+                self.find(now, rendition);
+                self.dial_holders(now, rendition, wanted - have);
             }
-            self.look_up(now, rendition);
-            self.find(now, rendition);
         }
     }
 
@@ -233,11 +248,12 @@ impl NodeCore {
         sought
     }
 
-    pub(crate) fn connected_holders(&self, rendition: RenditionKey) -> usize {
+    /// Connected neighbors that say to have something of it and upload, counted up to `most`.
+    pub(crate) fn connected_holders(&self, rendition: RenditionKey, most: usize) -> usize {
         let claims = self.availability.of(rendition).iter();
         let held = claims.filter(|claim| claim.believed != Believed::Nothing);
-        held.filter(|claim| self.neighbors.by_key(claim.peer).is_some_and(|n| n.uploads))
-            .count()
+        let connected = held.filter(|claim| self.neighbors.supplies(claim.peer));
+        connected.take(most).count()
     }
 
     fn look_up(&mut self, now: Instant, rendition: RenditionKey) {
@@ -298,58 +314,45 @@ impl NodeCore {
         }
     }
 
-    /// Connects to holders of what is wanted.
-    pub(crate) fn plan_dials(&mut self, now: Instant) {
-        if !self.config.peers {
-            return;
-        }
-        self.time_out_dials(now);
-        let mut room = self
-            .config
-            .search
-            .neighbors_soft
-            .saturating_sub(self.neighbors.len() + self.contacts.dialing().count())
-            .min(DIALS_MAX.saturating_sub(self.contacts.dialing().count()));
-        for rendition in self.sought(now) {
-            let have = self.connected_holders(rendition);
-            let mut wanted = self
-                .config
-                .search
-                .holders_wanted
-                .saturating_sub(have)
-                .min(room);
-            let mut claims: Vec<(bool, u8, PeerKey)> = self
-                .availability
-                .of(rendition)
-                .iter()
-                .filter(|claim| claim.believed != Believed::Nothing)
-                .filter(|claim| self.neighbors.by_key(claim.peer).is_none())
-                .map(|claim| (claim.believed != Believed::Full, claim.order, claim.peer))
-                .collect();
-            claims.sort_unstable();
-            for (_, _, peer) in claims {
-                if self.contacts.dialing_since(peer).is_some() {
-                    wanted = wanted.saturating_sub(1);
-                    continue;
+    /// Dials `wanted` holders of a rendition, those under way included, as far as there is room.
+    fn dial_holders(&mut self, now: Instant, rendition: RenditionKey, wanted: usize) {
+        let dialing = self.contacts.dialing().count();
+        let neighbors = self.neighbors.len() + dialing;
+        let room = self.config.search.neighbors_soft.saturating_sub(neighbors);
+        let room = room.min(DIALS_MAX.saturating_sub(dialing));
+        self.unmet |= room < wanted;
+        let mut wanted = wanted.min(room);
+        let mut claims: Vec<(bool, u8, PeerKey)> = self
+            .availability
+            .of(rendition)
+            .iter()
+            .filter(|claim| claim.believed != Believed::Nothing)
+            .filter(|claim| !self.neighbors.is_connected(claim.peer))
+            .map(|claim| (claim.believed != Believed::Full, claim.order, claim.peer))
+            .collect();
+        claims.sort_unstable();
+        for (_, _, peer) in claims {
+            if self.contacts.dialing_since(peer).is_some() {
+                wanted = wanted.saturating_sub(1);
+                continue;
+            }
+            if wanted == 0 {
+                break;
+            }
+            if self.penalties.bars(now, peer) {
+                continue;
+            }
+            if !self.contacts.may_dial(now, peer) {
+                if let Some(at) = self.contacts.retry_at(peer) {
+                    self.wake_at(at);
                 }
-                if wanted == 0 {
-                    break;
-                }
-                if self.penalties.bars(now, peer) {
-                    continue;
-                }
-                if !self.contacts.may_dial(now, peer) {
-                    if let Some(at) = self.contacts.retry_at(peer) {
-                        self.wake_at(at);
-                    }
-                    continue;
-                }
-                if self.contacts.dial(now, peer) {
-                    self.stats.dials = self.stats.dials.saturating_add(1);
-                    self.emit(Output::Dial { peer });
-                    (wanted, room) = (wanted - 1, room - 1);
-                    self.wake_at(now + self.config.search.dial_timeout);
-                }
+                continue;
+            }
+            if self.contacts.dial(now, peer) {
+                self.stats.dials = self.stats.dials.saturating_add(1);
+                self.emit(Output::Dial { peer });
+                wanted -= 1;
+                self.wake_at(now + self.config.search.dial_timeout);
             }
         }
     }

@@ -10,7 +10,6 @@ use crate::limits::{
 };
 use crate::node::NodeCore;
 use crate::node::availability::Believed;
-use crate::node::few::Few;
 use crate::node::input::{Message, NeighborEvent};
 use crate::node::neighbors::{Neighbor, TOLD_FULL};
 use crate::node::output::{Offense, Output};
@@ -30,10 +29,8 @@ impl NodeCore {
                 uploads,
             } => {
                 self.connected(now, peer, outbound, rtt);
-                if let Some(neighbor) = self.neighbors.by_key_mut(peer) {
-                    neighbor.spans_max = spans_in_flight.min(SPANS_PER_PEER_MAX as u8);
-                    neighbor.uploads = uploads;
-                }
+                let spans_max = spans_in_flight.min(SPANS_PER_PEER_MAX as u8);
+                self.neighbors.offers(peer, spans_max, uploads);
                 self.prune(now);
             }
             NeighborEvent::DialFailed => {
@@ -257,65 +254,21 @@ impl NodeCore {
         if self.neighbors.len() == 0 {
             return;
         }
-        self.tell_interest();
+        self.tell_interest(now);
         self.tell_have(now);
-    }
-
-    fn tell_interest(&mut self) {
-        let playing = self.playback.map(|play| play.rendition);
-        let wanted = playing
-            .into_iter()
-            .chain(self.expected.iter().map(|expected| expected.rendition))
-            .chain(self.active_pins());
-        let mut interests = Few::default();
-        for rendition in wanted {
-            if self.holdings.partial(rendition).is_some() {
-                interests.add(rendition);
-            }
-        }
-        if interests.as_slice().is_empty() {
-            return;
-        }
-        // Less interest is not worth a message to everybody: `Have` of what nobody wants any more
-        // is rare, and ignored.
-        if !self.interest_told.contains_all(interests) {
-            self.interest_told = interests;
-            self.interest_turn = self.interest_turn.wrapping_add(1);
-        } else if !self.newcomers {
-            return;
-        }
-        self.newcomers = false;
-        let turn = self.interest_turn;
-        let mut told = Vec::new();
-        // Who uploads nothing has nothing to tell.
-        for neighbor in self.neighbors.iter_mut().filter(|n| n.uploads) {
-            if neighbor.interest_told != Some(turn) {
-                neighbor.interest_told = Some(turn);
-                told.push(neighbor.peer);
-            }
-        }
-        for peer in told {
-            let message = Message::Interest {
-                renditions: interests.as_slice().to_vec(),
-            };
-            self.emit(Output::Send { peer, message });
-        }
     }
 
     fn tell_have(&mut self, now: Instant) {
         if !self.uploads.allowed() {
             return;
         }
-        let waited = self.have_wake.is_some_and(|at| at <= now);
+        let waited = self.have_wake <= now;
         if !self.neighbors.take_news_due() && !waited {
-            if let Some(wake) = self.have_wake {
-                self.wake_at(wake);
-            }
-            return;
+            return self.wake_at(self.have_wake);
         }
         let interval = self.config.news.have_interval;
         let mut messages = Vec::new();
-        let mut wake: Option<Instant> = None;
+        let mut wake = Instant::MAX;
         for neighbor in self.neighbors.iter_mut().filter(|n| n.news_due) {
             neighbor.news_due = false;
             let mut holdings: Vec<(RenditionKey, Extent)> = Vec::new();
@@ -332,7 +285,7 @@ impl NodeCore {
                 }
                 completed |= full;
                 if !full && now < neighbor.have_at && !completed {
-                    wake = Some(neighbor.have_at.min(wake.unwrap_or(neighbor.have_at)));
+                    wake = wake.min(neighbor.have_at);
                     neighbor.news_due = true;
                     continue;
                 }
@@ -351,8 +304,6 @@ impl NodeCore {
             });
         }
         self.have_wake = wake;
-        if let Some(wake) = wake {
-            self.wake_at(wake);
-        }
+        self.wake_at(wake);
     }
 }

@@ -111,7 +111,7 @@ impl NodeCore {
     pub(crate) fn dial_pending(&self, now: Instant, rendition: RenditionKey) -> bool {
         self.availability.of(rendition).iter().any(|claim| {
             claim.believed != Believed::Nothing
-                && self.neighbors.by_key(claim.peer).is_none()
+                && !self.neighbors.is_connected(claim.peer)
                 && !self.penalties.bars(now, claim.peer)
                 && (self.contacts.may_dial(now, claim.peer)
                     || self.contacts.dialing_since(claim.peer).is_some())

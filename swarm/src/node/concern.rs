@@ -1,0 +1,85 @@
+//! Which inputs can change what a node fetches, whom it dials or what it keeps, so that the others need
+//! no pass of its plans. Most inputs need none, and a pass is most of what an input costs.
+//!
+//! Not here: what the plans decide.
+
+use crate::node::NodeCore;
+use crate::node::input::{
+    Command, FetchEvent, Input, Message, NeighborEvent, StoreEvent, TrackerEvent,
+};
+
+/// What an input means for a node's own plans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Concern {
+    /// Nothing. What others want of us is answered, and told to neighbors and tracker.
+    None,
+    /// Something, if the last plan left anything over: a request has ended, or a holder came.
+    Unmet,
+    /// Something in any case.
+    Plans,
+}
+
+impl NodeCore {
+    /// What `input` means for this node's plans, before it is taken in.
+    pub(crate) fn concern(&self, input: &Input) -> Concern {
+        match input {
+            Input::SpanAsked { .. } | Input::UploadEnded { .. } | Input::Timeout => Concern::None,
+            Input::Message { message, .. } => match message {
+                Message::Interest { .. } | Message::Find { .. } => Concern::None,
+                Message::Have { holdings } => {
+                    unmet_if(holdings.iter().any(|(key, _)| self.wants(*key)))
+                }
+                Message::Found { .. } | Message::Bye { .. } => Concern::Plans,
+            },
+            Input::Neighbor { peer, event } => match event {
+                // Room for dials and holders of what is wanted are what matters of a neighbor.
+                NeighborEvent::Connected { outbound, .. } => {
+                    unmet_if(*outbound || self.availability.claims_of(*peer) > 0)
+                }
+                NeighborEvent::Disconnected { .. } => plans_if(
+                    self.availability.claims_of(*peer) > 0 || self.requests.to_peer(*peer) > 0,
+                ),
+                NeighborEvent::Rtt(_) => Concern::None,
+                NeighborEvent::DialFailed | NeighborEvent::Misbehaved => Concern::Plans,
+            },
+            Input::Tracker(TrackerEvent::Announced { .. } | TrackerEvent::Rtt(_))
+            | Input::Store(StoreEvent::Evicted { .. }) => Concern::None,
+            // Holders of what may be wanted soon are only remembered.
+            Input::Tracker(TrackerEvent::Holders { rendition, .. }) => {
+                plans_if(self.wants(*rendition))
+            }
+            // Nothing is wanted of it yet.
+            Input::Command(Command::Introduce { .. }) => Concern::None,
+            // What follows from where the playhead will be was planned.
+            Input::Command(Command::Playhead { chunk, playing }) => {
+                plans_if(!self.is_as_expected(*chunk, *playing))
+            }
+            // What a play far ahead was asked for arrives, as planned.
+            Input::Fetch { event, .. } => match event {
+                FetchEvent::Accepted | FetchEvent::Verified { .. } => plans_if(!self.is_calm()),
+                FetchEvent::Done if self.is_calm() => Concern::Unmet,
+                FetchEvent::Done
+                | FetchEvent::Declined { .. }
+                | FetchEvent::Corrupt
+                | FetchEvent::Failed => Concern::Plans,
+            },
+            Input::Command(_) | Input::Tracker(_) | Input::Store(_) => Concern::Plans,
+        }
+    }
+}
+
+const fn unmet_if(relevant: bool) -> Concern {
+    if relevant {
+        Concern::Unmet
+    } else {
+        Concern::None
+    }
+}
+
+const fn plans_if(relevant: bool) -> Concern {
+    if relevant {
+        Concern::Plans
+    } else {
+        Concern::None
+    }
+}
