@@ -50,9 +50,9 @@ impl NodeCore {
             }
             // Nothing is wanted of it yet.
             Input::Command(Command::Introduce { .. }) => Concern::None,
-            // What follows from where the playhead will be was planned.
+            // What follows from where the playhead will be was planned; who runs dry looks at any sign.
             Input::Command(Command::Playhead { chunk, playing }) => {
-                plans_if(!self.is_as_expected(*chunk, *playing))
+                plans_if(!self.is_as_expected(*chunk, *playing) || !self.is_calm())
             }
             // What a play far ahead was asked for arrives, as planned.
             Input::Fetch { event, .. } => match event {

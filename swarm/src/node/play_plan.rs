@@ -135,12 +135,13 @@ impl NodeCore {
         for (first, end) in self.stretches(&play, position.0, end.min(chunk_count)) {
             let need = Need::new(ChunkIndex(first), end);
             if !self.ask_stretch(now, &play, need, &mut runs) {
-                // Who cannot be asked now may be with the next chunk.
-                self.unmet = true;
-                return self.wake_at_chunk(now, &play, position.0 + 1);
+                break;
             }
         }
-        if end < chunk_count {
+        if self.unmet {
+            // Who cannot be asked now may be with the next chunk.
+            self.wake_at_chunk(now, &play, position.0 + 1);
+        } else if end < chunk_count {
             let next = self.window_grows(now, &play, feed, end);
             self.wake_at_chunk(now, &play, next);
         }
@@ -187,7 +188,8 @@ impl NodeCore {
         behind
     }
 
-    /// Asks for what is missing of one stretch. False if nothing more is to be asked for now.
+    /// Asks for what is missing of one stretch, and notes whether something is left over. False if
+    /// nothing more is to be asked for now.
     fn ask_stretch(
         &mut self,
         now: Instant,
@@ -206,7 +208,9 @@ impl NodeCore {
             let Some((first, end)) = need.next(&partial.held, unasked) else {
                 return true;
             };
-            match self.ask_for_run(now, play, first, end, in_order) {
+            let asked = self.ask_for_run(now, play, first, end, in_order);
+            self.unmet |= !matches!(asked, Asked::Until(_));
+            match asked {
                 Asked::Until(until) if until < end => need.resume_at(until),
                 Asked::Until(_) => {}
                 Asked::Nobody => {
