@@ -75,7 +75,9 @@ impl NodeCore {
             wasted: ByteCount(added.known),
         }));
         if added.new > 0 {
-            self.neighbors.note_news(request.rendition);
+            if added.unit {
+                self.neighbors.note_news(request.rendition);
+            }
             self.fed(request.rendition);
             self.progressed(now, request.rendition, from..until, added.completed);
         }

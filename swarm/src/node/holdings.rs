@@ -29,6 +29,8 @@ pub(crate) struct Partial {
 pub(crate) struct Added {
     pub(crate) new: u64,
     pub(crate) known: u64,
+    /// Whether a unit that it touched is complete: only those are told of.
+    pub(crate) unit: bool,
     pub(crate) completed: bool,
 }
 
@@ -175,6 +177,8 @@ impl Holdings {
             }
         }
         self.bytes += added.new;
+        let units = from / EXTENT_UNIT_CHUNKS..until.div_ceil(EXTENT_UNIT_CHUNKS);
+        added.unit = units.into_iter().any(|unit| has_unit(&partial.held, unit));
         if partial.held.is_full() {
             added.completed = true;
             let done = self.remove_partial(at);
@@ -471,11 +475,14 @@ fn held_bytes(geometry: Geometry, held: &ChunkSet) -> u64 {
 /// The units of chunks that are all held.
 fn complete_units(held: &ChunkSet) -> impl Iterator<Item = u32> + '_ {
     let units = held.chunk_count().div_ceil(EXTENT_UNIT_CHUNKS);
-    (0..units.min(EXTENT_BYTES_MAX as u32 * 8)).filter(|unit| {
-        let first = unit * EXTENT_UNIT_CHUNKS;
-        let end = (first + EXTENT_UNIT_CHUNKS).min(held.chunk_count());
-        held.present_until(ChunkIndex(first)).0 >= end
-    })
+    (0..units.min(EXTENT_BYTES_MAX as u32 * 8)).filter(|unit| has_unit(held, *unit))
+}
+
+fn has_unit(held: &ChunkSet, unit: u32) -> bool {
+    let first = unit.saturating_mul(EXTENT_UNIT_CHUNKS);
+    let end = first.saturating_add(EXTENT_UNIT_CHUNKS);
+    let end = end.min(held.chunk_count());
+    first < end && held.present_until(ChunkIndex(first)).0 >= end
 }
 
 /// One bit a unit of chunks that are all held; no trailing zero bytes.

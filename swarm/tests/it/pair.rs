@@ -115,6 +115,8 @@ struct Player {
     chunk: u32,
     generation: u64,
     waiting: bool,
+    /// Whether it told that sound comes out.
+    sounds: bool,
 }
 
 pub(crate) struct Node {
@@ -151,6 +153,8 @@ pub(crate) struct World {
     next_upload: u64,
     pub(crate) log: Vec<String>,
     pub(crate) keep_log: bool,
+    /// Whether players report each chunk, or only when sound begins and stops.
+    pub(crate) reports: bool,
 }
 
 /// A song of `seconds` at 160 kbit/s.
@@ -181,6 +185,7 @@ impl World {
             next_upload: 0,
             log: Vec::new(),
             keep_log: false,
+            reports: true,
         }
     }
 
@@ -292,6 +297,7 @@ impl World {
             chunk: 0,
             generation,
             waiting: true,
+            sounds: false,
         });
         let heard = Heard {
             asked: now,
@@ -322,6 +328,7 @@ impl World {
             chunk,
             generation,
             waiting: true,
+            sounds: false,
         });
         let heard = Heard {
             asked: self.now,

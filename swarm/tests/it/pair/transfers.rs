@@ -163,19 +163,18 @@ impl World {
         }
         let (chunk, generation) = (ChunkIndex(player.chunk), player.generation);
         let rate = self.specs[&player.rendition].bit_rate;
+        let mut silent = false;
         if let Some(player) = &mut self.nodes[node].player {
             player.waiting = false;
+            silent = !core::mem::replace(&mut player.sounds, true);
         }
         if let Some(heard) = self.nodes[node].plays.last_mut() {
             heard.started.get_or_insert(now);
         }
-        self.command(
-            node,
-            Command::Playhead {
-                chunk,
-                playing: true,
-            },
-        );
+        if silent || self.reports {
+            let playing = true;
+            self.command(node, Command::Playhead { chunk, playing });
+        }
         let micros = rate.time_of(ByteCount(CHUNK_BYTES)).0;
         self.at(
             now + Duration::from_micros(micros),
@@ -208,6 +207,9 @@ impl World {
             .is_some_and(|player| player.waiting);
         if waits && let Some(heard) = self.nodes[node].plays.last_mut() {
             heard.stalls += 1;
+        }
+        if waits && let Some(player) = &mut self.nodes[node].player {
+            player.sounds = false;
         }
     }
 }
