@@ -37,6 +37,7 @@ mod social;
 mod sources;
 pub mod stats;
 mod upload;
+mod window;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -183,16 +183,19 @@ impl NodeCore {
             return;
         }
         let peer = self.best_peer(now, play.rendition, next, end, true);
-        if let Some(peer) = peer.filter(|_| self.room_for_peers(true)) {
-            let estimate = self.neighbors.by_key(peer.peer).map(|n| n.estimate);
-            let most = span_chunks(
-                estimate.unwrap_or_default(),
-                progress.need,
-                &self.config.ladder,
-            );
-            let until = peer.until.min(next.0 + most);
-            self.hedge_with(now, play, Source::Peer(peer.peer), next, until, progress);
-        }
+        let Some(peer) = peer.filter(|_| self.room_for_peers(true)) else {
+            // A holder that comes is asked at once.
+            self.unmet = true;
+            return;
+        };
+        let estimate = self.neighbors.by_key(peer.peer).map(|n| n.estimate);
+        let most = span_chunks(
+            estimate.unwrap_or_default(),
+            progress.need,
+            &self.config.ladder,
+        );
+        let until = peer.until.min(next.0 + most);
+        self.hedge_with(now, play, Source::Peer(peer.peer), next, until, progress);
     }
 
     /// Whether no other peer could deliver `chunk`, and a stalled one is all there is.

@@ -1,0 +1,118 @@
+//! How far ahead of the playhead a play is fetched, and when that moves.
+//!
+//! Not here: who is asked for what lies in the window ([`crate::node::play_plan`]).
+
+use antiphon_protocol::ChunkIndex;
+use antiphon_protocol::peer::EXTENT_UNIT_CHUNKS;
+
+use crate::node::NodeCore;
+use crate::node::availability::{Believed, Claim};
+use crate::node::playback::Playback;
+use crate::time::{Duration, Instant};
+
+/// Times the bit rate that one holder must be known to bring for the window to move in whole units:
+/// with 32, a unit of 256 KiB at 160 kbit/s comes within 0.4 s. Guess.
+const BRISK_TIMES: u64 = 32;
+
+/// Who carries a play, and how surely.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Feed {
+    /// Nobody is known to hold it.
+    Origin,
+    /// Holders, of which little is known or expected.
+    Peers,
+    /// Holders, of which one at least is known to be fast.
+    BriskPeers,
+}
+
+impl NodeCore {
+    /// The position of the playhead at which the window ends behind `end`.
+    pub(crate) fn window_grows(&self, now: Instant, play: &Playback, feed: Feed, end: u32) -> u32 {
+        let position = play.chunk(now).0;
+        let grows = (1..=EXTENT_UNIT_CHUNKS).find(|ahead| {
+            let at = position.saturating_add(*ahead);
+            let heard = play
+                .heard(now)
+                .saturating_add(play.until(now, ChunkIndex(at)));
+            self.window_end(play, feed, at, heard) > end
+        });
+        position.saturating_add(grows.unwrap_or(EXTENT_UNIT_CHUNKS))
+    }
+
+    /// The chunk before which everything is asked for while the playhead is in chunk `position`.
+    pub(crate) fn window_end(
+        &self,
+        play: &Playback,
+        feed: Feed,
+        position: u32,
+        heard: Duration,
+    ) -> u32 {
+        let ahead = &self.config.ahead;
+        let behind = |chunks: u32| position.saturating_add(chunks);
+        if self.disk_full {
+            return behind(play.chunks_in(ahead.origin_max));
+        }
+        if heard >= ahead.whole_after {
+            return u32::MAX;
+        }
+        let half = Duration::from_micros(heard.as_micros() / 2);
+        let window = ahead.peers_min.saturating_add(half).min(ahead.peers_max);
+        let window = play.chunks_in(window);
+        // In whole steps, so that the moving end does not make a request of each chunk played.
+        let unit = EXTENT_UNIT_CHUNKS;
+        let (step, near, near_step) = match feed {
+            // It stops and goes by a rule of its own.
+            Feed::Origin => return behind(play.chunks_in(self.origin_window(heard))),
+            // Always past the rung on which a second source is asked. Larger steps than of a head
+            // bring more twice from slow peers (`spotify-2010`: 2.0 % overhead, not 1.6).
+            Feed::Peers => (
+                unit,
+                self.config.ladder.hedge,
+                self.config.start.head_chunks,
+            ),
+            // A unit comes in less time than is kept above the rung on which the origin is asked.
+            Feed::BriskPeers => {
+                let safe = self
+                    .config
+                    .ladder
+                    .second
+                    .saturating_add(self.config.ladder.race);
+                (unit, safe, unit)
+            }
+        };
+        let near_step = near_step.max(1);
+        let near = behind(play.chunks_in(near)).div_ceil(near_step);
+        let far = behind(window) / step * step;
+        far.max(near.saturating_mul(near_step))
+    }
+
+    /// Who carries the play.
+    pub(crate) fn feed(&self, now: Instant, play: &Playback) -> Feed {
+        let claims = self.availability.of(play.rendition);
+        if claims.is_empty() {
+            return Feed::Origin;
+        }
+        let brisk = u64::from(play.bit_rate().0).saturating_mul(BRISK_TIMES) / 8;
+        let is_brisk = |claim: &Claim| {
+            let neighbor = self.neighbors.by_key(claim.peer);
+            claim.believed == Believed::Full
+                && neighbor.is_some_and(|neighbor| {
+                    let usable = neighbor.uploads && neighbor.retry_at <= now;
+                    let known = !neighbor.estimate.is_unknown();
+                    usable && known && u64::from(neighbor.estimate.rate()) >= brisk
+                })
+        };
+        if claims.iter().any(is_brisk) {
+            Feed::BriskPeers
+        } else {
+            Feed::Peers
+        }
+    }
+
+    /// How far ahead the origin carries a play that has no holders.
+    pub(crate) fn origin_window(&self, heard: Duration) -> Duration {
+        let ahead = &self.config.ahead;
+        let grown = ahead.origin_min.saturating_add(heard);
+        grown.min(ahead.origin_max)
+    }
+}
