@@ -148,9 +148,6 @@ pub struct NewsConfig {
     pub announce_delay: Duration,
     /// Units of 256 KiB from which on a partial copy is announced.
     pub partial_units: u32,
-    /// Whether neighbors are told at once what we want to hear of. If not, only while fewer holders
-    /// are connected than are wanted and nobody is left to dial.
-    pub interest_at_once: bool,
     /// Shortest time between two `Have` to one neighbor, other than for complete copies.
     pub have_interval: Duration,
 }
@@ -225,8 +222,6 @@ impl NodeConfig {
         config.start.near_peer_head_wait = config.start.dial_patience;
         // Clients of BitTorrent keep dozens of connections a torrent; 20 is half of a common default.
         config.search.holders_wanted = 20;
-        // All tell all they have.
-        config.news.interest_at_once = true;
         // Nobody keeps there what they did not ask for.
         config.placement.share_permille = 0;
         config
@@ -248,7 +243,6 @@ impl NodeConfig {
         config.start.near_rtt = Duration::ZERO;
         config.start.peer_favor = Duration::ZERO;
         config.search.find_after_nobody = true;
-        config.news.interest_at_once = true;
         config.ladder.second = Duration::from_secs(3);
         config.ahead.origin_max = Duration::from_secs(15);
         config.ahead.peers_min = Duration::from_secs(3_600);
@@ -370,9 +364,6 @@ impl NewsConfig {
             announce_delay: Duration::from_millis(800),
             // 1 MiB, a quarter of a track. Guess.
             partial_units: 4,
-            // The tracker names a neighbor's copy like any other; a message to each neighbor for
-            // each play would be most of all messages.
-            interest_at_once: false,
             // Guess; keeps control traffic far below 1 %.
             have_interval: Duration::from_secs(1),
         }

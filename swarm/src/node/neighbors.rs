@@ -29,8 +29,6 @@ pub(crate) struct Neighbor {
     pub(crate) interest_told: Option<u16>,
     /// When it may be sent a `Have` again.
     pub(crate) have_at: Instant,
-    /// Whether what it wants to hear of, or what we have of it, changed since it was last told.
-    pub(crate) news_due: bool,
     /// Searches it sent in the current second.
     pub(crate) finds: u8,
     pub(crate) finds_second: u32,
@@ -64,7 +62,6 @@ impl Neighbor {
             useful_epoch: useful_epoch(now),
             interest_told: None,
             have_at: Instant::START,
-            news_due: false,
             finds: 0,
             finds_second: 0,
             interests: Vec::new(),
@@ -142,7 +139,10 @@ pub(crate) struct Neighbors {
     list: Vec<Neighbor>,
     /// Bit `n` says whether `list[n]` uploads, for the same reason.
     suppliers: u64,
-    /// Whether any neighbor has [`Neighbor::news_due`].
+    /// Bit `n` says whether what `list[n]` wants to hear of, or what we have of it, changed since it
+    /// was last told.
+    news: u64,
+    /// Whether a bit of those was set since [`Neighbors::take_news`].
     news_due: bool,
 }
 
@@ -157,8 +157,8 @@ impl Neighbors {
             }
             Err(_) if self.list.len() >= NEIGHBORS_HARD => return false,
             Err(at) => {
-                let before = self.suppliers & below(at);
-                self.suppliers = before | (self.suppliers & !below(at)) << 1;
+                self.suppliers = with_place(self.suppliers, at);
+                self.news = with_place(self.news, at);
                 self.note_supplier(at, uploads);
                 grow(&mut self.keys);
                 grow(&mut self.list);
@@ -173,10 +173,11 @@ impl Neighbors {
         let found = self.at(peer);
         if let Ok(at) = found {
             self.keys.remove(at);
-            let before = self.suppliers & below(at);
-            self.suppliers = before | self.suppliers >> 1 & !below(at);
+            self.list.remove(at);
             // Whoever waits longest may be another one now.
-            self.news_due |= self.list.remove(at).news_due;
+            self.news_due |= self.news >> at & 1 == 1;
+            self.suppliers = without_place(self.suppliers, at);
+            self.news = without_place(self.news, at);
         }
         found.is_ok()
     }
@@ -207,9 +208,9 @@ impl Neighbors {
 
     /// What can be served of a rendition changed: whoever wants to hear of it may be told.
     pub(crate) fn note_news(&mut self, rendition: RenditionKey) {
-        for neighbor in &mut self.list {
+        for (at, neighbor) in self.list.iter().enumerate() {
             if neighbor.interests.iter().any(|(key, _)| *key == rendition) {
-                neighbor.news_due = true;
+                self.news |= 1 << at;
                 self.news_due = true;
             }
         }
@@ -217,17 +218,15 @@ impl Neighbors {
 
     /// Everything may be new to everybody.
     pub(crate) fn note_news_to_all(&mut self) {
-        for neighbor in &mut self.list {
-            neighbor.news_due = true;
-        }
+        self.news = below(self.list.len());
         self.news_due = true;
     }
 
     /// A neighbor said what it wants to hear of.
     pub(crate) fn interested(&mut self, peer: PeerKey, renditions: Vec<RenditionKey>) {
-        if let Some(neighbor) = self.by_key_mut(peer) {
-            neighbor.set_interests(renditions);
-            neighbor.news_due = true;
+        if let Ok(at) = self.at(peer) {
+            self.list[at].set_interests(renditions);
+            self.news |= 1 << at;
             self.news_due = true;
         }
     }
@@ -240,6 +239,21 @@ impl Neighbors {
     /// The same; asking takes the mark away.
     pub(crate) fn take_news_due(&mut self) -> bool {
         core::mem::take(&mut self.news_due)
+    }
+
+    /// Those that may have to be told something, who are waited for no more.
+    pub(crate) fn take_news(&mut self) -> u64 {
+        core::mem::take(&mut self.news)
+    }
+
+    /// The `n`-th of them, by the bits of [`Neighbors::take_news`].
+    pub(crate) fn nth_mut(&mut self, at: usize) -> Option<&mut Neighbor> {
+        self.list.get_mut(at)
+    }
+
+    /// The `n`-th of them is to be told later.
+    pub(crate) fn postpone_news(&mut self, at: usize) {
+        self.news |= 1 << at;
     }
 
     pub(crate) fn by_key(&self, peer: PeerKey) -> Option<&Neighbor> {
@@ -292,6 +306,16 @@ impl Neighbors {
 /// All bits below `at`.
 const fn below(at: usize) -> u64 {
     (1 << at) - 1
+}
+
+/// The bits with a place made at `at`, which is 0.
+const fn with_place(bits: u64, at: usize) -> u64 {
+    bits & below(at) | (bits & !below(at)) << 1
+}
+
+/// The bits with the place at `at` taken out.
+const fn without_place(bits: u64, at: usize) -> u64 {
+    bits & below(at) | bits >> 1 & !below(at)
 }
 
 /// A bit for each neighbor.

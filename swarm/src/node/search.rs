@@ -84,21 +84,16 @@ impl NodeCore {
         if !self.wants(rendition) {
             self.park(rendition);
         }
-        let (mut usable, mut among_neighbors) = (false, false);
+        let mut usable = false;
         for (order, (peer, full)) in holders.iter().take(HOLDERS_PER_ANSWER_MAX).enumerate() {
             if *peer == PeerKey::OURSELVES {
                 continue;
             }
             let order = u8::try_from(order).unwrap_or(u8::MAX);
             self.availability.named(rendition, *peer, *full, order);
-            let connected = self.neighbors.is_connected(*peer);
-            among_neighbors |= connected;
-            usable |= connected
+            usable |= self.neighbors.is_connected(*peer)
                 || self.contacts.may_dial(now, *peer)
                 || self.contacts.dialing_since(*peer).is_some();
-        }
-        if !holders.is_empty() {
-            self.interest.note_named(among_neighbors);
         }
         let config = self.config.search;
         let search = self.search_of(rendition);
@@ -184,14 +179,6 @@ impl NodeCore {
         self.look_up(now, rendition);
         // An answer that does not come is none.
         !self.search_pending(now, rendition)
-    }
-
-    /// Whether the tracker named a rendition's holders, be it none, or is no help.
-    pub(crate) fn is_told(&self, rendition: RenditionKey) -> bool {
-        let mut searches = self.searches.iter();
-        let search = searches.find(|search| search.rendition == rendition);
-        !self.announcer.is_reachable()
-            || search.is_some_and(|search| search.told.is_some() || search.fruitless)
     }
 
     /// Whether an answer to a search may still come.

@@ -254,7 +254,7 @@ impl NodeCore {
         if self.neighbors.len() == 0 {
             return;
         }
-        self.tell_interest(now);
+        self.tell_interest();
         self.tell_have(now);
     }
 
@@ -269,8 +269,14 @@ impl NodeCore {
         let interval = self.config.news.have_interval;
         let mut messages = Vec::new();
         let mut wake = Instant::MAX;
-        for neighbor in self.neighbors.iter_mut().filter(|n| n.news_due) {
-            neighbor.news_due = false;
+        let mut news = self.neighbors.take_news();
+        while news != 0 {
+            let at = news.trailing_zeros() as usize;
+            news &= news - 1;
+            let mut later = false;
+            let Some(neighbor) = self.neighbors.nth_mut(at) else {
+                break;
+            };
             let mut holdings: Vec<(RenditionKey, Extent)> = Vec::new();
             let mut completed = false;
             for (rendition, told) in &mut neighbor.interests {
@@ -286,7 +292,7 @@ impl NodeCore {
                 completed |= full;
                 if !full && now < neighbor.have_at && !completed {
                     wake = wake.min(neighbor.have_at);
-                    neighbor.news_due = true;
+                    later = true;
                     continue;
                 }
                 *told = units;
@@ -295,6 +301,9 @@ impl NodeCore {
             if !holdings.is_empty() {
                 neighbor.have_at = now + interval;
                 messages.push((neighbor.peer, holdings));
+            }
+            if later {
+                self.neighbors.postpone_news(at);
             }
         }
         for (peer, holdings) in messages {
