@@ -95,8 +95,11 @@ impl World {
         self.restore(user);
         self.join_registry(user);
         if !self.faults.tracker_down {
-            let delay = TRACKER_TRIPS * self.rtt_tracker(user);
-            self.feed_after(delay, user, Input::Tracker(TrackerEvent::Reachable));
+            let rtt = self.rtt_tracker(user);
+            let far = TrackerEvent::Rtt(Duration::from_micros(rtt));
+            for event in [TrackerEvent::Reachable, far] {
+                self.feed_after(TRACKER_TRIPS * rtt, user, Input::Tracker(event));
+            }
         }
         let population = self.scenario.population;
         if population.sessions_per_day > 0.0 {

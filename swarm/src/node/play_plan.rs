@@ -341,7 +341,7 @@ impl NodeCore {
             let wait = if !config.peers || play.started {
                 Duration::ZERO
             } else if self.dial_pending(now, play.rendition) {
-                self.peer_head_wait()
+                config.start.peer_head_wait
             } else if self.availability.of(play.rendition).is_empty() {
                 self.holders_grace(play)
             } else {
@@ -386,25 +386,19 @@ impl NodeCore {
     }
 
     /// How long a play without a known holder waits to be told of one. A near tracker answers
-    /// before anybody notices the wait; a far one must not hold the head up.
+    /// before anybody notices the wait; a far one as soon as the license can be here.
     pub(crate) fn holders_grace(&self, play: &Playback) -> Duration {
         let start = &self.config.start;
         if play.holders_told {
             Duration::ZERO
         } else if self.tracker_rtt <= start.near_tracker_rtt {
             start.near_tracker_grace
-        } else {
+        } else if start.holders_grace == Duration::ZERO || self.tracker_rtt == Duration::MAX {
             start.holders_grace
-        }
-    }
-
-    /// How long the head waits for a dial to a known holder.
-    fn peer_head_wait(&self) -> Duration {
-        let start = &self.config.start;
-        if self.tracker_rtt <= start.near_tracker_rtt {
-            start.near_peer_head_wait
         } else {
-            start.peer_head_wait
+            // The license does not come before, either.
+            let answer = self.tracker_rtt.saturating_add(start.holders_grace);
+            answer.min(start.far_tracker_grace)
         }
     }
 

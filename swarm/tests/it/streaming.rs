@@ -91,7 +91,8 @@ fn far_holders_are_spared_the_head_but_serve_the_rest() {
     world.run(Duration::from_secs(250));
     assert!(world.nodes[listener].plays[0].ended);
     assert_eq!(world.stalls(), 0);
-    assert!(world.start_latency(listener, 0) <= Duration::from_millis(60));
+    // The wait for the dial, then the origin's round trip.
+    assert!(world.start_latency(listener, 0) <= Duration::from_millis(65));
     let share = world.origin_bytes(listener) * 100 / (240 * 20_000);
     assert!(share <= 3, "{share} % from the origin");
 }
