@@ -215,8 +215,6 @@ impl NodeConfig {
         config.picker.in_order = Duration::from_secs(10);
         config.ahead.peers_min = Duration::from_secs(3_600);
         config.ahead.whole_after = Duration::ZERO;
-        // A web seed is asked for what no peer has; peers get their dials' time first.
-        config.start.peer_head_wait = config.start.dial_patience;
         // Clients of BitTorrent keep dozens of connections a torrent; 20 is half of a common default.
         config.search.holders_wanted = 20;
         // Nobody keeps there what they did not ask for.

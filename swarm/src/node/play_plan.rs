@@ -198,6 +198,8 @@ impl NodeCore {
                 Asked::Full => return false,
             }
         }
+        // Some of it was not looked at.
+        self.unmet = true;
         false
     }
 

@@ -155,6 +155,8 @@ impl NodeCore {
                 need.resume_at(until);
             }
         }
+        // Some of it was not looked at.
+        self.unmet = true;
     }
 
     /// Asks for the start of a run. The end of what was asked for, if anything was.
