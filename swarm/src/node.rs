@@ -1,7 +1,7 @@
 //! [`NodeCore`]: owns the policies, routes inputs to them, collects their outputs.
 //!
-//! Each input first changes state, then one pass of plans decides what follows and when to look
-//! again. Not here: any single policy; each has its own module.
+//! Each input first changes state. If that can change a plan (`concern.rs`), one pass of plans decides
+//! what follows and when to look again. Not here: any single policy; each has its own module.
 
 mod announcer;
 mod availability;
@@ -95,8 +95,6 @@ pub struct NodeCore {
     pub(crate) availability: Availability,
     pub(crate) neighbors: Neighbors,
     pub(crate) interest: Interest,
-    /// Whether a neighbor came since interests were told.
-    pub(crate) newcomers: bool,
     /// When a neighbor may be told what it was not yet told of.
     pub(crate) have_wake: Instant,
     pub(crate) contacts: Contacts,
@@ -151,7 +149,6 @@ impl NodeCore {
             availability: Availability::default(),
             neighbors: Neighbors::default(),
             interest: Interest::default(),
-            newcomers: false,
             have_wake: Instant::MAX,
             contacts: Contacts::default(),
             penalties: Penalties::default(),
@@ -224,7 +221,7 @@ impl NodeCore {
         if concerns || self.wake <= now || self.hedge_wake <= now && self.watch_requests(now) {
             self.plan(now);
         } else if !self.shut_down {
-            if self.newcomers || self.neighbors.has_news() {
+            if self.interest.has_newcomers() || self.neighbors.has_news() {
                 self.plan_news(now);
             }
             self.plan_cache(now);

@@ -82,11 +82,6 @@ impl World {
 
     fn tracker_fault(&mut self, begins: bool) {
         self.faults.tracker_down = begins;
-        let event = if begins {
-            TrackerEvent::Unreachable
-        } else {
-            TrackerEvent::Reachable
-        };
         let spread = if begins {
             NOTICE_MICROS
         } else {
@@ -106,10 +101,12 @@ impl World {
             }
             let mut draws = self.draws(Chance::Fault, 1 << 61 | u64::from(user));
             let delay = draws.below(spread);
-            if !begins {
+            if begins {
+                self.feed_after(delay, user, Input::Tracker(TrackerEvent::Unreachable));
+            } else {
                 self.join_registry(user);
+                self.reaches_tracker(delay, user);
             }
-            self.feed_after(delay, user, Input::Tracker(event.clone()));
         }
     }
 

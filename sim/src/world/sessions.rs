@@ -95,11 +95,7 @@ impl World {
         self.restore(user);
         self.join_registry(user);
         if !self.faults.tracker_down {
-            let rtt = self.rtt_tracker(user);
-            let far = TrackerEvent::Rtt(Duration::from_micros(rtt));
-            for event in [TrackerEvent::Reachable, far] {
-                self.feed_after(TRACKER_TRIPS * rtt, user, Input::Tracker(event));
-            }
+            self.reaches_tracker(TRACKER_TRIPS * self.rtt_tracker(user), user);
         }
         let population = self.scenario.population;
         if population.sessions_per_day > 0.0 {
@@ -120,6 +116,14 @@ impl World {
         };
         self.after(delay, Happening::Listen { user, session });
         u64::from(session)
+    }
+
+    /// Lets a core know that it reaches the tracker and how far that is, as the node does.
+    pub(super) fn reaches_tracker(&mut self, delay: u64, user: u32) {
+        let rtt = Duration::from_micros(self.rtt_tracker(user));
+        for event in [TrackerEvent::Reachable, TrackerEvent::Rtt(rtt)] {
+            self.feed_after(delay, user, Input::Tracker(event));
+        }
     }
 
     /// Tells the core what is on the disk, as the node does when it starts.

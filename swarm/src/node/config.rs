@@ -200,6 +200,7 @@ impl NodeConfig {
         config.peers = false;
         config.start.holders_grace = Duration::ZERO;
         config.start.near_tracker_grace = Duration::ZERO;
+        config.start.far_tracker_grace = Duration::ZERO;
         config.start.peer_head_wait = Duration::ZERO;
         config.budget.uploads = false;
         config
@@ -232,6 +233,7 @@ impl NodeConfig {
         config.start.hopeful_head_chunks = 18;
         config.start.holders_grace = Duration::ZERO;
         config.start.near_tracker_grace = Duration::ZERO;
+        config.start.far_tracker_grace = Duration::ZERO;
         config.start.peer_head_wait = Duration::ZERO;
         // No peer is near enough for a head.
         config.start.near_rtt = Duration::ZERO;

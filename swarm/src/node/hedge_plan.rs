@@ -52,16 +52,20 @@ impl NodeCore {
             self.hedge_wake = Instant::MAX;
             return false;
         };
-        let late = self.requests.of(play.rendition).any(|request| {
-            !request.rest().is_empty() && {
-                let progress = self.progress_of(now, &play, request);
-                self.late_at(now, request, &progress) <= now
-            }
-        });
+        let mut requests = self.requests.of(play.rendition);
+        let late = requests.any(|request| self.lateness(now, &play, request).is_some());
+        drop(requests);
         if !late {
             self.wake_for_hedge(now, &play);
         }
         late
+    }
+
+    /// How a request is doing that has something to bring, and counts as late.
+    fn lateness(&self, now: Instant, play: &Playback, request: &Request) -> Option<Progress> {
+        let progress = self.progress_of(now, play, request);
+        let late = !request.rest().is_empty() && self.late_at(now, request, &progress) <= now;
+        late.then_some(progress)
     }
 
     fn late_at(&self, now: Instant, request: &Request, progress: &Progress) -> Instant {
@@ -121,12 +125,10 @@ impl NodeCore {
     pub(crate) fn hedge_late(&mut self, now: Instant, play: Playback) {
         // What is asked for now comes behind those that may be late.
         for id in self.requests.ids(play.rendition) {
-            let request = self.requests.by_id(id).copied();
-            let Some(request) = request.filter(|request| !request.rest().is_empty()) else {
+            let Some(request) = self.requests.by_id(id).copied() else {
                 continue;
             };
-            let progress = self.progress_of(now, &play, &request);
-            if self.late_at(now, &request, &progress) <= now {
+            if let Some(progress) = self.lateness(now, &play, &request) {
                 self.note_late(now, &request, &progress);
                 self.hedge(now, &play, &request, &progress);
             }

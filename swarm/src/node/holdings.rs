@@ -177,8 +177,8 @@ impl Holdings {
             }
         }
         self.bytes += added.new;
-        let units = from / EXTENT_UNIT_CHUNKS..until.div_ceil(EXTENT_UNIT_CHUNKS);
-        added.unit = units.into_iter().any(|unit| has_unit(&partial.held, unit));
+        let mut units = from / EXTENT_UNIT_CHUNKS..until.div_ceil(EXTENT_UNIT_CHUNKS);
+        added.unit = units.any(|unit| has_unit(&partial.held, unit));
         if partial.held.is_full() {
             added.completed = true;
             let done = self.remove_partial(at);

@@ -16,6 +16,20 @@ pub(crate) struct Interest {
     told: Few,
     /// The number of times there were new ones.
     turn: u16,
+    /// Whether a neighbor came since.
+    newcomers: bool,
+}
+
+impl Interest {
+    /// A neighbor came, who was told nothing yet.
+    pub(crate) const fn note_newcomer(&mut self) {
+        self.newcomers = true;
+    }
+
+    /// Whether there is somebody to be told what others know.
+    pub(crate) const fn has_newcomers(&self) -> bool {
+        self.newcomers
+    }
 }
 
 impl NodeCore {
@@ -32,8 +46,6 @@ impl NodeCore {
             }
         }
         if interests.as_slice().is_empty() {
-            // Newcomers are told with the next interest.
-            self.newcomers = false;
             return;
         }
         // Less interest is not worth a message to everybody: `Have` of what nobody wants any more
@@ -41,10 +53,10 @@ impl NodeCore {
         if !self.interest.told.contains_all(interests) {
             self.interest.told = interests;
             self.interest.turn = self.interest.turn.wrapping_add(1);
-        } else if !self.newcomers {
+        } else if !self.interest.newcomers {
             return;
         }
-        self.newcomers = false;
+        self.interest.newcomers = false;
         let turn = self.interest.turn;
         let mut told = Vec::new();
         // Who uploads nothing has nothing to tell.

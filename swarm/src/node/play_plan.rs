@@ -395,7 +395,8 @@ impl NodeCore {
             Duration::ZERO
         } else if self.tracker_rtt <= start.near_tracker_rtt {
             start.near_tracker_grace
-        } else if start.holders_grace == Duration::ZERO || self.tracker_rtt == Duration::MAX {
+        } else if self.tracker_rtt == Duration::MAX {
+            // Nobody knows how far it is.
             start.holders_grace
         } else {
             // The license does not come before, either.

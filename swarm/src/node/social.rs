@@ -118,7 +118,7 @@ impl NodeCore {
         let mut neighbor = Neighbor::new(now, peer, outbound, rtt);
         neighbor.spans_max = 1;
         self.neighbors.insert(neighbor);
-        self.newcomers = true;
+        self.interest.note_newcomer();
     }
 
     /// Ends what runs with a neighbor and forgets it; with a code, closes the connection too.

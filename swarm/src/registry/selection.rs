@@ -7,10 +7,6 @@ use crate::registry::{Entry, Held, Pick};
 /// Candidates kept for each place in the answer, from which prefixes are spread. Guess.
 const CANDIDATES_PER_PLACE: usize = 4;
 
-/// Entries looked at for one lookup: where there are more, a run of them that begins anywhere. All
-/// would cost 12 us of a lookup in a swarm of a thousand, and are no better a choice. Guess.
-const LOOKED_AT_MAX: usize = 256;
-
 /// One lookup.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asking {
@@ -42,16 +38,9 @@ pub(super) fn select(
     limit: usize,
     believed: impl Fn(PeerKey) -> bool,
 ) -> Vec<Pick> {
-    let first = if entries.len() > LOOKED_AT_MAX {
-        asking.salt as usize % entries.len()
-    } else {
-        0
-    };
-    let (before, from) = entries.split_at(first);
-    let mut ranked: Vec<((bool, bool, u32, u64), usize)> = (first..)
-        .zip(from)
-        .chain((0..).zip(before))
-        .take(LOOKED_AT_MAX)
+    let mut ranked: Vec<((bool, bool, u32, u64), usize)> = entries
+        .iter()
+        .enumerate()
         .filter(|(_, entry)| entry.uploads && entry.peer != asking.asker)
         .map(|(at, entry)| (asking.rank(entry), at))
         .collect();
