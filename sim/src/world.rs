@@ -17,6 +17,7 @@ mod people;
 mod placement;
 mod places;
 mod player;
+mod progress;
 mod releases;
 mod services;
 mod sessions;

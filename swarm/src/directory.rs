@@ -244,8 +244,8 @@ impl Directory {
             }
             Message::Interest { renditions } => {
                 let named = renditions
-                    .into_iter()
-                    .filter_map(|rendition| self.swarm(rendition));
+                    .iter()
+                    .filter_map(|rendition| self.swarm(*rendition));
                 PeerMessage::Interest {
                     swarms: named.take(HOLDINGS_PER_MESSAGE_MAX).collect(),
                 }

@@ -170,10 +170,19 @@ impl<E: Event> EventQueue<E> {
             if start > until {
                 return false;
             }
-            let spare = core::mem::take(&mut self.spare);
+            // A slot of the higher wheels may hold thousands: it would keep the memory of its fullest
+            // moment.
+            let keeps = level == 1;
+            let spare = if keeps {
+                core::mem::take(&mut self.spare)
+            } else {
+                Vec::new()
+            };
             let mut events = self.wheels[level].take(slot, spare);
             self.open(start, &mut events);
-            self.spare = events;
+            if keeps {
+                self.spare = events;
+            }
             return true;
         }
         let Some(start) = self.far.iter().map(|(time, _)| time >> REACH_BITS).min() else {

@@ -12,7 +12,8 @@ use crate::net::fluid::AllocationStats;
 use crate::scenario::Scenario;
 pub(crate) use crate::world::Ending;
 
-/// Plays written down one by one, at most; beyond it every play still counts in the sums.
+/// Plays written down one by one, at most. Of more, every second one is kept, then every fourth and so
+/// on, so that the rows are of the whole run; every play counts in the sums.
 const PLAY_ROWS_MAX: usize = 200_000;
 
 /// A start that takes longer than this is told apart in the series: a listener notices it.
@@ -215,6 +216,7 @@ pub struct Tally {
     /// By powers of two of the rank.
     pub tracks: Vec<TrackRow>,
     pub(crate) rows: Vec<PlayRow>,
+    row_stride: u64,
     minute: SeriesRow,
 }
 
@@ -265,6 +267,7 @@ impl Tally {
             nodes,
             tracks: vec![TrackRow::default(); RANK_BINS],
             rows: Vec::new(),
+            row_stride: 1,
             minute: SeriesRow::default(),
         }
     }
@@ -319,9 +322,25 @@ impl Tally {
             minute.peers + heard[1],
             minute.cache + heard[2],
         ];
-        if self.rows.len() < PLAY_ROWS_MAX {
-            self.rows.push(row);
+        self.write_down(row);
+    }
+
+    fn write_down(&mut self, row: PlayRow) {
+        if !self.plays.is_multiple_of(self.row_stride) {
+            return;
         }
+        if self.rows.len() >= PLAY_ROWS_MAX {
+            let mut number = 0_u32;
+            self.rows.retain(|_| {
+                number += 1;
+                number.is_multiple_of(2)
+            });
+            self.row_stride *= 2;
+            if !self.plays.is_multiple_of(self.row_stride) {
+                return;
+            }
+        }
+        self.rows.push(row);
     }
 
     pub(crate) fn note_prefetch_unplayed(&mut self, now: u64, fetched: u64) {

@@ -241,6 +241,19 @@ impl Network {
         (micros < 1e15).then(|| (flow.since + libm::ceil(micros) as u64).max(now))
     }
 
+    /// Bytes of a flow that began at `begun` that had gone at `at`. What it moved before its rate
+    /// changed last is taken as even.
+    #[must_use]
+    pub fn gone(&self, now: u64, id: FlowId, begun: u64, at: u64) -> u64 {
+        let flow = &self.flows[id.0 as usize];
+        let at = at.min(now);
+        if at >= flow.since {
+            return (flow.done + flow.rate * (at - flow.since) as f64 / 1e6) as u64;
+        }
+        let part = at.saturating_sub(begun) as f64 / (flow.since - begun).max(1) as f64;
+        (flow.done * part) as u64
+    }
+
     /// Bytes a second the flow moves now.
     #[must_use]
     pub fn rate(&self, id: FlowId) -> f64 {

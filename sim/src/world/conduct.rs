@@ -209,7 +209,7 @@ impl World {
     pub(super) fn spoiled(&mut self, id: u32) {
         let transfer = *self.transfers.of(id);
         self.tally.harm.corrupt_chunks += 1;
-        self.stop_flow(id, 0);
+        self.stop_flow(id);
         self.forget(id);
         let (fetch, event) = (transfer.fetch, FetchEvent::Corrupt);
         self.feed(transfer.to, antiphon_swarm::Input::Fetch { fetch, event });

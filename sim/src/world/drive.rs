@@ -9,7 +9,16 @@ use crate::world::online::NEVER;
 use crate::world::{Broken, World};
 
 impl World {
+    /// Hands an input to a core, behind everything that has arrived by then.
     pub(super) fn feed(&mut self, node: u32, input: Input) {
+        if is_acted_on(&input) {
+            self.catch_up(node);
+        }
+        self.feed_behind(node, input);
+    }
+
+    /// Hands an input to a core that knows of everything before.
+    pub(super) fn feed_behind(&mut self, node: u32, input: Input) {
         if self.watch.is_some() {
             self.watch_input(node, &input);
         }
@@ -65,10 +74,13 @@ impl World {
         }
         wake.queued = NEVER;
         if wake.due <= now {
-            self.feed(node, Input::Timeout);
+            self.catch_up(node);
+        }
+        let due = self.wakes[node as usize].due;
+        if due <= now {
+            self.feed_behind(node, Input::Timeout);
             return true;
         }
-        let due = wake.due;
         self.plan_wake(node, due);
         false
     }
@@ -138,4 +150,12 @@ impl World {
             Output::Event(_) => {}
         }
     }
+}
+
+/// Whether a node may decide what to fetch on an input, and so has to know what arrived before.
+const fn is_acted_on(input: &Input) -> bool {
+    !matches!(
+        input,
+        Input::SpanAsked { .. } | Input::UploadEnded { .. } | Input::Message { .. }
+    )
 }

@@ -138,6 +138,7 @@ impl World {
         if let Some(online) = self.node_mut(user) {
             online.playing = Some(playing);
         }
+        self.hurry(user);
         let pressed = Moment::Pressed {
             track,
             expected: expected.is_some(),

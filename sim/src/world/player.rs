@@ -109,6 +109,13 @@ impl World {
         }
     }
 
+    /// Whether nothing is heard of a track that plays until more of it is there.
+    pub(super) fn waits_for(&self, user: u32, track: u32) -> bool {
+        let playing = self.node(user).and_then(|online| online.playing.as_ref());
+        let playing = playing.filter(|playing| playing.track == track);
+        playing.is_some_and(|playing| !matches!(playing.sound, Sound::Sounding { .. }))
+    }
+
     /// Chunks of a track arrived.
     pub(super) fn data_arrived(&mut self, user: u32, track: u32) {
         let Some(playing) = self.playing(user).filter(|playing| playing.track == track) else {
@@ -254,6 +261,7 @@ impl World {
     }
 
     pub(super) fn playhead(&mut self, user: u32, turn: u32) -> u64 {
+        self.catch_up(user);
         let Some(mut playing) = self.playing(user) else {
             return 0;
         };
@@ -274,6 +282,7 @@ impl World {
                 to: self.second_at(to),
             };
             self.watch_player(user, playing.number, jumped);
+            self.hurry(user);
             let to = ChunkIndex::of_byte(to);
             self.feed(user, Input::Command(Command::Seek { to }));
             self.try_start(user);
@@ -298,6 +307,7 @@ impl World {
             byte: wall,
         };
         self.set_playing(user, playing);
+        self.hurry(user);
         self.tally.note_stall(self.now, cause);
         let stalled = Moment::Stalled {
             second: self.second_at(wall),
@@ -323,6 +333,7 @@ impl World {
 
     /// Counts the play and forgets it. What follows is the caller's matter.
     pub(super) fn end_play(&mut self, user: u32, ending: Ending) {
+        self.catch_up(user);
         let now = self.now;
         let Some(playing) = self.node_mut(user).and_then(|online| online.playing.take()) else {
             return;

@@ -185,7 +185,7 @@ impl World {
             return;
         };
         for id in online.incoming.iter().chain(&online.outgoing) {
-            self.stop_flow(*id, 0);
+            self.stop_flow(*id);
         }
         self.wakes[user as usize] = Wake::NONE;
         self.tally.note_core(online.core.stats());

@@ -2,8 +2,7 @@
 
 use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::peer::Priority;
-use antiphon_protocol::{ByteCount, CHUNK_BYTES, ChunkIndex, Span};
-use antiphon_swarm::limits::SPAN_CHUNKS_MAX;
+use antiphon_protocol::{ByteCount, CHUNK_BYTES, Span};
 use antiphon_swarm::node::input::FetchEvent;
 use antiphon_swarm::node::output::{OriginRoute, Source};
 use antiphon_swarm::{Duration, FetchId, Input, PeerKey, RenditionKey, UploadId};
@@ -13,20 +12,14 @@ use crate::net::fluid::FlowId;
 use crate::net::path;
 use crate::scenario::Conduct;
 use crate::world::happening::Happening;
+use crate::world::progress::next_mark;
 use crate::world::{Chance, World};
 
 /// Bytes of hashes sent with each chunk: one parent node of 64 bytes.
-const HASH_BYTES: u64 = 64;
+pub(super) const HASH_BYTES: u64 = 64;
 
 /// Bytes of a request and its answer. From the codec.
 const REQUEST_BYTES: u64 = 48;
-
-/// Most chunks told of in one event, of a span that is needed soon: 256 KiB.
-const MARK_CHUNKS_MAX: u32 = 16;
-
-/// Time between two events of a span: of one needed within 5 s, soon, and in the background. The
-/// shortest patience of the core is 250 ms, and 8 s in the background.
-const MARK_SECONDS: [f64; 3] = [0.05, 0.1, 1.0];
 
 /// Where a transfer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +54,8 @@ pub(super) struct Transfer {
     pub(super) canceled: bool,
     /// How its source treats it, if not honestly.
     pub(super) conduct: Option<Conduct>,
+    /// Whether somebody waits for each of its chunks; see [`super::progress`].
+    pub(super) eager: bool,
     /// Number of the step that counts; earlier ones are void.
     pub(super) turn: u32,
     /// The chunk after the last of the next mark.
@@ -69,6 +64,10 @@ pub(super) struct Transfer {
     pub(super) arrived: u32,
     pub(super) rtt: u64,
     pub(super) window: u32,
+    /// When bytes began to leave the source.
+    pub(super) begun: u64,
+    /// When its first chunk has left the source, and when that arrives. Nothing while unknown.
+    pub(super) first: Option<(u64, u64)>,
     pub(super) last_arrival: u64,
 }
 
@@ -170,11 +169,14 @@ impl World {
             stage: Stage::Asked,
             canceled: false,
             conduct: None,
+            eager: true,
             turn: 0,
             mark: first,
             arrived: first,
             rtt,
             window: 0,
+            begun: 0,
+            first: None,
             last_arrival: 0,
         });
         let life = self.transfers.of(id).life;
@@ -272,7 +274,7 @@ impl World {
     /// The holder ends an upload it had accepted.
     pub(super) fn end_upload(&mut self, upload: UploadId) {
         if let Some((id, _)) = self.transfers.of_upload(upload) {
-            self.stop_flow(id, 0);
+            self.stop_flow(id);
             self.fail(id, FetchEvent::Failed);
         }
     }
@@ -334,9 +336,13 @@ impl World {
         let flow = self.network.start(self.now, demand);
         self.transfers.own(flow, id);
         let rate = self.network.rate(flow);
+        let eager = self.is_awaited(&transfer);
+        let now = self.now;
         let transfer = self.transfers.of(id);
         transfer.stage = Stage::Flowing(flow);
         transfer.window = window;
+        transfer.begun = now;
+        transfer.eager = eager;
         transfer.mark = next_mark(transfer, rate);
         self.plan_steps();
     }
@@ -354,38 +360,23 @@ impl World {
         self.scratch_flows = flows;
     }
 
-    pub(super) fn plan_step(&mut self, id: u32) {
-        let transfer = *self.transfers.of(id);
-        let Stage::Flowing(flow) = transfer.stage else {
-            return;
-        };
-        let bytes = self.line_bytes(transfer.track, transfer.span, transfer.mark);
-        let at = self.network.time_of(self.now, flow, bytes);
-        let transfer = self.transfers.of(id);
-        transfer.turn = transfer.turn.wrapping_add(1);
-        let (life, turn) = (transfer.life, transfer.turn);
-        if let Some(at) = at {
-            self.queue.push(
-                at,
-                Happening::Step {
-                    transfer: id,
-                    life,
-                    turn,
-                },
-            );
+    /// Ends the flow, if one runs, and lets its holder hear of that.
+    pub(super) fn stop_flow(&mut self, id: u32) {
+        if let Some((holder, ended)) = self.end_flow(id, false) {
+            self.feed_after(0, holder, ended);
         }
     }
 
-    /// Ends the flow, if one runs; the holder hears of it `delay` from now.
-    pub(super) fn stop_flow(&mut self, id: u32, delay: u64) {
+    /// Ends the flow, if one runs: what its holder is to be told, if that is a peer.
+    pub(super) fn end_flow(&mut self, id: u32, complete: bool) -> Option<(u32, Input)> {
         let transfer = *self.transfers.of(id);
         let Stage::Flowing(flow) = transfer.stage else {
-            return;
+            return None;
         };
-        let complete = transfer.mark == transfer.span.end().0 && delay > 0;
         let sent = self.network.stop(self.now, flow);
         self.transfers.of(id).stage = Stage::Sent;
         self.tally.note_sent(self.now, sent);
+        let mut told = None;
         if let Source::Peer(peer) = transfer.source {
             let upload = upload_id(id, transfer.life);
             let sent = ByteCount(sent);
@@ -400,7 +391,7 @@ impl World {
                 if let Some(connection) = holder.connection_mut(to) {
                     connection.window = path::window_after(connection.window, sent.0);
                 }
-                self.feed_after(delay.saturating_sub(1), peer.0, ended);
+                told = Some((peer.0, ended));
             }
             self.tally.note_upload(self.now, peer.0, sent.0);
             self.note_bad_bytes(peer.0, sent.0);
@@ -409,6 +400,7 @@ impl World {
             self.tally.note_origin(self.now, sent);
         }
         self.plan_steps();
+        told
     }
 
     /// The asker does not want it any more; the source hears of it later.
@@ -438,7 +430,7 @@ impl World {
         };
         match transfer.stage {
             Stage::Flowing(_) => {
-                self.stop_flow(id, 0);
+                self.stop_flow(id);
                 self.transfers.release(id);
             }
             // Everything is sent already; it is freed when it arrives.
@@ -457,7 +449,10 @@ impl World {
             .unwrap_or_default();
         for id in ids {
             if self.transfers.of(id).source == source {
-                self.stop_flow(id, 0);
+                if let Some(input) = self.take_in(id) {
+                    self.feed_after(0, to, input);
+                }
+                self.stop_flow(id);
                 self.forget(id);
             }
         }
@@ -468,33 +463,9 @@ impl World {
             .unwrap_or_default();
         for id in ids {
             if self.transfers.of(id).to == to {
-                self.stop_flow(id, 0);
+                self.stop_flow(id);
                 self.transfers.release(id);
             }
         }
     }
-}
-
-/// The end of the chunks told of together: few where they are needed soon or come slowly, so
-/// that the core sees a stall as early as the node would. The first is told of alone.
-pub(super) fn next_mark(transfer: &Transfer, rate: f64) -> u32 {
-    let (from, end) = (transfer.mark, transfer.span.end().0);
-    if from == transfer.span.first().0 {
-        return (from + 1).min(end);
-    }
-    let [urgent, soon, background] = MARK_SECONDS;
-    let (seconds, most) = if transfer.priority == Priority::Urgent {
-        (urgent, MARK_CHUNKS_MAX)
-    } else if transfer.need < Duration::from_secs(30) {
-        (soon, MARK_CHUNKS_MAX)
-    } else {
-        (background, SPAN_CHUNKS_MAX)
-    };
-    let chunks = (rate * seconds / CHUNK_BYTES as f64) as u32;
-    (from + chunks.clamp(1, most)).min(end)
-}
-
-/// The chunk after the last of a mark, as the core wants it.
-pub(super) const fn until(mark: u32) -> ChunkIndex {
-    ChunkIndex(mark)
 }

@@ -10,16 +10,27 @@ use crate::limits::CLAIMS_MAX;
 use crate::time::Instant;
 
 /// How much a peer is believed to hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Believed {
     /// All of it.
     Full,
-    /// The units whose bits are set.
-    Units(Box<[u8]>),
+    /// Certain units.
+    Units,
     /// Something, but not what: worth a connection, not a request.
     Something,
     /// Nothing: it declined, or said so.
     Nothing,
+}
+
+/// Units of a rendition, a bit each.
+#[derive(Clone, Debug, Default)]
+struct Units(Box<[u8]>);
+
+impl Units {
+    fn has(&self, unit: u32) -> bool {
+        let byte = self.0.get(unit as usize / 8);
+        byte.is_some_and(|byte| byte >> (unit % 8) & 1 == 1)
+    }
 }
 
 /// One peer's claim on one rendition.
@@ -30,6 +41,8 @@ pub(crate) struct Claim {
     /// Place in the list that named it; lower is better.
     pub(crate) order: u8,
     pub(crate) believed: Believed,
+    /// Which units, if that is known. Apart, because few claims have any and there are dozens of them.
+    units: Option<Box<Units>>,
     /// Not asked before this.
     pub(crate) retry_at: Instant,
 }
@@ -37,33 +50,32 @@ pub(crate) struct Claim {
 impl Claim {
     /// Whether the peer is believed to hold `chunk`.
     pub(crate) fn covers(&self, chunk: ChunkIndex) -> bool {
-        match &self.believed {
-            Believed::Full => true,
-            Believed::Units(units) => unit_is_set(units, chunk.0 / EXTENT_UNIT_CHUNKS),
-            Believed::Something | Believed::Nothing => false,
-        }
+        self.believed == Believed::Full || self.has_unit(chunk.0 / EXTENT_UNIT_CHUNKS)
     }
 
     /// The end of the run of chunks from `chunk` on that it covers, at most `end`.
     pub(crate) fn covers_until(&self, chunk: ChunkIndex, end: u32) -> u32 {
-        match &self.believed {
-            Believed::Full => end,
-            Believed::Units(units) => {
-                let mut unit = chunk.0 / EXTENT_UNIT_CHUNKS;
-                while unit_is_set(units, unit) && unit * EXTENT_UNIT_CHUNKS < end {
-                    unit += 1;
-                }
-                (unit * EXTENT_UNIT_CHUNKS).clamp(chunk.0, end)
-            }
-            Believed::Something | Believed::Nothing => chunk.0,
+        if self.believed == Believed::Full {
+            return end;
         }
+        let mut unit = chunk.0 / EXTENT_UNIT_CHUNKS;
+        if !self.has_unit(unit) {
+            return chunk.0;
+        }
+        while self.has_unit(unit) && unit * EXTENT_UNIT_CHUNKS < end {
+            unit += 1;
+        }
+        (unit * EXTENT_UNIT_CHUNKS).clamp(chunk.0, end)
     }
-}
 
-fn unit_is_set(units: &[u8], unit: u32) -> bool {
-    units
-        .get(unit as usize / 8)
-        .is_some_and(|byte| byte >> (unit % 8) & 1 == 1)
+    fn has_unit(&self, unit: u32) -> bool {
+        self.units.as_deref().is_some_and(|units| units.has(unit))
+    }
+
+    fn believe(&mut self, believed: Believed, units: Option<Box<Units>>) {
+        self.believed = believed;
+        self.units = units;
+    }
 }
 
 /// All claims, by rendition and peer.
@@ -87,31 +99,32 @@ impl Availability {
                 // What the peer itself said is newer than what others say of it, but a holder
                 // that declined may have it by now.
                 if full && matches!(claim.believed, Believed::Something | Believed::Nothing) {
-                    claim.believed = believed;
+                    claim.believe(believed, None);
                 }
             }
-            Err(at) => self.insert(at, rendition, peer, order, believed),
+            Err(at) => self.insert(at, rendition, peer, order, (believed, None)),
         }
     }
 
     /// The peer itself said what it holds.
     pub(crate) fn said(&mut self, rendition: RenditionKey, peer: PeerKey, extent: Extent) {
-        let believed = match extent {
-            Extent::Full => Believed::Full,
+        let (believed, units) = match extent {
+            Extent::Full => (Believed::Full, None),
             Extent::Partial(units) if units.len() <= EXTENT_BYTES_MAX => {
-                Believed::Units(units.into_boxed_slice())
+                let units = Units(units.into_boxed_slice());
+                (Believed::Units, Some(Box::new(units)))
             }
             Extent::Partial(_) => return,
-            Extent::Gone => Believed::Nothing,
+            Extent::Gone => (Believed::Nothing, None),
         };
         match self.at(rendition, peer) {
             Ok(at) => {
                 let claim = &mut self.claims[at];
-                claim.believed = believed;
+                claim.believe(believed, units);
                 claim.retry_at = Instant::START;
             }
             Err(_) if believed == Believed::Nothing => {}
-            Err(at) => self.insert(at, rendition, peer, u8::MAX, believed),
+            Err(at) => self.insert(at, rendition, peer, u8::MAX, (believed, units)),
         }
     }
 
@@ -131,7 +144,7 @@ impl Availability {
         claim.retry_at = retry_at;
         let lied = lacks && claim.believed == Believed::Full;
         if lacks {
-            claim.believed = Believed::Nothing;
+            claim.believe(Believed::Nothing, None);
         }
         lied
     }
@@ -144,7 +157,7 @@ impl Availability {
     /// Keeps only claims on renditions that `keep` wants.
     pub(crate) fn keep_only(&mut self, keep: impl Fn(RenditionKey) -> bool) {
         self.claims.retain(|claim| keep(claim.rendition));
-        if self.claims.capacity() > 2 * self.claims.len() + 8 {
+        if self.claims.capacity() > self.claims.len() + self.claims.len() / 2 + 16 {
             self.claims.shrink_to_fit();
         }
     }
@@ -193,19 +206,20 @@ impl Availability {
         rendition: RenditionKey,
         peer: PeerKey,
         order: u8,
-        believed: Believed,
+        (believed, units): (Believed, Option<Box<Units>>),
     ) {
         let claim = Claim {
             rendition,
             peer,
             order,
             believed,
+            units,
             retry_at: Instant::START,
         };
         if self.claims.len() < CLAIMS_MAX {
             if self.claims.len() == self.claims.capacity() {
-                // By a half, not by doubling: a million simulated nodes have claims.
-                self.claims.reserve_exact(self.claims.len() / 2 + 4);
+                // By a quarter, not by doubling: a million simulated nodes have claims.
+                self.claims.reserve_exact(self.claims.len() / 4 + 8);
             }
             self.claims.insert(at, claim);
             return;

@@ -1,5 +1,7 @@
 //! Everything a driver can tell the core.
 
+use std::sync::Arc;
+
 use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::peer::{Extent, Priority};
 use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, ChunkSet, Geometry, QueryId, Span};
@@ -240,8 +242,8 @@ pub enum Message {
     },
     /// What the sender wants to hear `Have` of.
     Interest {
-        /// Replaces the former list.
-        renditions: Vec<RenditionKey>,
+        /// Replaces the former list. Shared, because many neighbors are told the same.
+        renditions: Arc<[RenditionKey]>,
     },
     /// The sender will close.
     Bye {

@@ -4,6 +4,9 @@
 //!
 //! Not here: what neighbors want to hear of ([`crate::node::social`]).
 
+use std::sync::Arc;
+
+use crate::key::RenditionKey;
 use crate::node::NodeCore;
 use crate::node::few::Few;
 use crate::node::input::Message;
@@ -58,19 +61,15 @@ impl NodeCore {
         }
         self.interest.newcomers = false;
         let turn = self.interest.turn;
-        let mut told = Vec::new();
+        let renditions: Arc<[RenditionKey]> = interests.as_slice().into();
         // Who uploads nothing has nothing to tell.
         for neighbor in self.neighbors.iter_mut().filter(|n| n.uploads) {
             if neighbor.interest_told != Some(turn) {
                 neighbor.interest_told = Some(turn);
-                told.push(neighbor.peer);
+                let (peer, renditions) = (neighbor.peer, Arc::clone(&renditions));
+                let message = Message::Interest { renditions };
+                self.outputs.push_back(Output::Send { peer, message });
             }
-        }
-        for peer in told {
-            let message = Message::Interest {
-                renditions: interests.as_slice().to_vec(),
-            };
-            self.emit(Output::Send { peer, message });
         }
     }
 }

@@ -114,14 +114,18 @@ impl Neighbor {
         self.retry_at = self.retry_at.max(now + wait);
     }
 
-    pub(crate) fn set_interests(&mut self, renditions: Vec<RenditionKey>) {
-        let before = core::mem::take(&mut self.interests);
-        let told = |key: &RenditionKey| before.iter().find(|(known, _)| known == key);
-        self.interests = renditions
-            .into_iter()
-            .take(HOLDINGS_PER_MESSAGE_MAX)
-            .map(|key| (key, told(&key).map_or(0, |(_, told)| *told)))
-            .collect();
+    pub(crate) fn set_interests(&mut self, renditions: &[RenditionKey]) {
+        // Behind what was there before, and then in its place: it takes no new memory.
+        let before = self.interests.len();
+        for key in renditions.iter().take(HOLDINGS_PER_MESSAGE_MAX) {
+            let known = self.interests.iter().take(before);
+            let told = known
+                .filter(|(known, _)| known == key)
+                .map(|(_, told)| *told);
+            let told = told.last().unwrap_or(0);
+            self.interests.push((*key, told));
+        }
+        self.interests.drain(..before);
         self.interests.sort_unstable();
         self.interests.dedup_by_key(|(key, _)| *key);
     }
@@ -197,9 +201,24 @@ impl Neighbors {
         self.suppliers = self.suppliers & !bit | if uploads { bit } else { 0 };
     }
 
-    /// Whether it is connected and uploads.
-    pub(crate) fn supplies(&self, peer: PeerKey) -> bool {
-        self.at(peer).is_ok_and(|at| self.suppliers >> at & 1 == 1)
+    /// How many of `peers`, in key order, are connected and upload, counted up to `most`.
+    pub(crate) fn suppliers_among(
+        &self,
+        peers: impl Iterator<Item = PeerKey>,
+        most: usize,
+    ) -> usize {
+        let (mut at, mut found) = (0, 0);
+        for peer in peers {
+            while self.keys.get(at).is_some_and(|key| *key < peer) {
+                at += 1;
+            }
+            if at >= self.keys.len() || found >= most {
+                break;
+            }
+            let here = self.keys.get(at) == Some(&peer) && self.suppliers >> at & 1 == 1;
+            found += usize::from(here);
+        }
+        found
     }
 
     pub(crate) fn is_connected(&self, peer: PeerKey) -> bool {
@@ -223,7 +242,7 @@ impl Neighbors {
     }
 
     /// A neighbor said what it wants to hear of.
-    pub(crate) fn interested(&mut self, peer: PeerKey, renditions: Vec<RenditionKey>) {
+    pub(crate) fn interested(&mut self, peer: PeerKey, renditions: &[RenditionKey]) {
         if let Ok(at) = self.at(peer) {
             self.list[at].set_interests(renditions);
             self.news |= 1 << at;

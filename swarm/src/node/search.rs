@@ -239,8 +239,8 @@ impl NodeCore {
     pub(crate) fn connected_holders(&self, rendition: RenditionKey, most: usize) -> usize {
         let claims = self.availability.of(rendition).iter();
         let held = claims.filter(|claim| claim.believed != Believed::Nothing);
-        let connected = held.filter(|claim| self.neighbors.supplies(claim.peer));
-        connected.take(most).count()
+        self.neighbors
+            .suppliers_among(held.map(|claim| claim.peer), most)
     }
 
     fn look_up(&mut self, now: Instant, rendition: RenditionKey) {

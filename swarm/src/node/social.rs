@@ -71,7 +71,7 @@ impl NodeCore {
                 }
             }
             Message::Interest { renditions } => {
-                self.neighbors.interested(peer, renditions);
+                self.neighbors.interested(peer, &renditions);
             }
             Message::Find {
                 query,

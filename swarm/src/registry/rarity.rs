@@ -100,6 +100,11 @@ impl SwarmRegistry {
         let before = self.rarity.wants.range(..RenditionKey(from));
         for (rendition, want) in behind.chain(before).take(SCANNED_MAX) {
             self.rarity.cursor = rendition.0.wrapping_add(1);
+            let pending = want.offered > 0 && second.saturating_sub(want.offered) < OFFER_SECS;
+            if pending || want.asks < ASKS_MIN {
+                // Without a look at who has it, which costs most.
+                continue;
+            }
             let entries = self.swarms.get(*rendition).map_or(&[][..], Vec::as_slice);
             let holders = full_holders(entries, self.config.rare_holders);
             if holders >= self.config.rare_holders {
@@ -107,14 +112,13 @@ impl SwarmRegistry {
                 continue;
             }
             let known = entry_at(entries, asker);
-            let pending = want.offered > 0 && second.saturating_sub(want.offered) < OFFER_SECS;
             let least = if holders > 0 {
                 ASKS_MIN
             } else {
                 ASKS_FOR_ORIGIN
             };
             let worth = want.asks >= least;
-            if known.is_err() && !pending && worth {
+            if known.is_err() && worth {
                 let missing = (self.config.rare_holders - holders) as u32;
                 best.push((u32::from(want.asks) * missing, *rendition));
             }

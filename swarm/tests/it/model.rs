@@ -143,7 +143,7 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (query(), rendition(), vec(peer(), 0..20)).prop_map(|(query, rendition, holders)| {
             Message::Found { query, rendition, holders }
         }),
-        1 => vec(rendition(), 0..40).prop_map(|renditions| Message::Interest { renditions }),
+        1 => vec(rendition(), 0..40).prop_map(|renditions| Message::Interest { renditions: renditions.into() }),
         1 => code().prop_map(|code| Message::Bye { code }),
     ]
 }

@@ -1,0 +1,307 @@
+//! How far spans are, told when it matters: an event for each chunk of each span would be most of what
+//! a world costs, and nearly all of them would change nothing.
+//!
+//! A span that somebody waits for, or that takes long, is told of as it comes. Of any other only its
+//! first chunk and its end are events; what came in between is told as soon as its node acts or looks,
+//! so that no decision sees less than the node itself would have seen. Not here: what becomes of what
+//! arrived ([`super::deliver`]).
+
+use antiphon_protocol::peer::Priority;
+use antiphon_protocol::{CHUNK_BYTES, ChunkIndex};
+use antiphon_swarm::limits::SPAN_CHUNKS_MAX;
+use antiphon_swarm::node::input::FetchEvent;
+use antiphon_swarm::{Duration, Input};
+
+use crate::net::fluid::FlowId;
+use crate::net::path;
+use crate::world::happening::Happening;
+use crate::world::transfers::{HASH_BYTES, Stage, Transfer};
+use crate::world::{Chance, World};
+
+/// Most chunks told of in one event, of a span that is needed soon: 256 KiB.
+const MARK_CHUNKS_MAX: u32 = 16;
+
+/// Time between two events of a span that is followed: of one needed within 10 s, soon, and in the
+/// background. The shortest patience of the core is 250 ms, and 8 s in the background.
+const MARK_SECONDS: [f64; 3] = [0.05, 0.1, 1.0];
+
+/// A span that will have left its source within this is not followed. Its pace is judged by whole chunks
+/// at the moments they came: told at others, slow peers look slower than they are, and `spotify-2010`
+/// gets a tenth more twice.
+const BRIEF_MICROS: u64 = 1_000_000;
+
+/// What is needed within this is waited for: the core plans at each chunk while less is there. From
+/// its ladder.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Packets of a chunk, each of which may be lost.
+const CHUNK_PACKETS: i32 = 14;
+
+impl World {
+    /// Whether each chunk of a transfer is to be told of as it comes: somebody listens for it, or its
+    /// source treats it in a way of its own.
+    pub(super) fn is_awaited(&mut self, transfer: &Transfer) -> bool {
+        self.is_raced(transfer)
+            || transfer.need < SOON
+            || transfer.conduct.is_some()
+            || self.waits_for(transfer.to, transfer.track)
+    }
+
+    /// The listener hears nothing until more of what plays is there: from now on each chunk counts.
+    pub(super) fn hurry(&mut self, node: u32) {
+        self.catch_up(node);
+        let Some(online) = self.node(node) else {
+            return;
+        };
+        for id in online.incoming.clone() {
+            let track = self.transfers.of(id).track;
+            if self.waits_for(node, track) {
+                self.follow(id);
+            }
+        }
+    }
+
+    /// Tells of each chunk of a transfer as it comes, from now on.
+    fn follow(&mut self, id: u32) {
+        let transfer = *self.transfers.of(id);
+        let Stage::Flowing(flow) = transfer.stage else {
+            return;
+        };
+        if transfer.eager {
+            return;
+        }
+        let gone = self.chunks_gone(&transfer, flow, self.now);
+        let transfer = self.transfers.of(id);
+        transfer.eager = true;
+        transfer.mark = gone + 1;
+        self.plan_step(id);
+    }
+
+    /// Whether the same chunks are on their way to a node twice: what comes first ends the other one, so
+    /// both are followed.
+    fn is_raced(&mut self, transfer: &Transfer) -> bool {
+        let Some(online) = self.node(transfer.to) else {
+            return false;
+        };
+        if online.incoming.len() < 2 {
+            return false;
+        }
+        let mut raced = false;
+        for id in online.incoming.clone() {
+            let other = *self.transfers.of(id);
+            let overlaps = other.span.first() < transfer.span.end()
+                && transfer.span.first() < other.span.end();
+            if other.track == transfer.track && other.fetch != transfer.fetch && overlaps {
+                self.follow(id);
+                raced = true;
+            }
+        }
+        raced
+    }
+
+    /// Plans the next events of a transfer from its present rate.
+    pub(super) fn plan_step(&mut self, id: u32) {
+        let transfer = *self.transfers.of(id);
+        let Stage::Flowing(flow) = transfer.stage else {
+            return;
+        };
+        let end = transfer.span.end().0;
+        let mut mark = transfer.mark;
+        if !transfer.eager && !self.is_brief(&transfer, flow) {
+            return self.follow(id);
+        }
+        if !transfer.eager {
+            if mark < end && transfer.first.is_none_or(|(gone, _)| gone > self.now) {
+                self.plan_first(id, &transfer, flow);
+            }
+            mark = end;
+        }
+        let bytes = self.line_bytes(transfer.track, transfer.span, mark);
+        let at = self.network.time_of(self.now, flow, bytes);
+        let transfer = self.transfers.of(id);
+        transfer.turn = transfer.turn.wrapping_add(1);
+        let (life, turn) = (transfer.life, transfer.turn);
+        if let Some(at) = at {
+            let step = Happening::Step {
+                transfer: id,
+                life,
+                turn,
+            };
+            self.queue.push(at, step);
+        }
+    }
+
+    fn is_brief(&self, transfer: &Transfer, flow: FlowId) -> bool {
+        let bytes = self.line_bytes(transfer.track, transfer.span, transfer.span.end().0);
+        let ends = self.network.time_of(self.now, flow, bytes);
+        ends.is_some_and(|ends| ends - transfer.begun <= BRIEF_MICROS)
+    }
+
+    /// The arrival of the first chunk, which needs no look at the flow before.
+    fn plan_first(&mut self, id: u32, transfer: &Transfer, flow: FlowId) {
+        let until = transfer.span.first().0 + 1;
+        let bytes = self.line_bytes(transfer.track, transfer.span, until);
+        let Some(gone) = self.network.time_of(self.now, flow, bytes) else {
+            return;
+        };
+        let anew = Transfer {
+            last_arrival: 0,
+            ..*transfer
+        };
+        let (arrival, _) = self.arrival_of(id, &anew, gone, bytes, self.network.rate(flow));
+        let life = transfer.life;
+        let transfer = self.transfers.of(id);
+        transfer.first = Some((gone, arrival));
+        transfer.last_arrival = arrival;
+        let arrive = Happening::Arrive {
+            transfer: id,
+            life,
+            until,
+        };
+        self.queue.push(arrival, arrive);
+    }
+
+    /// When bytes that left at `gone` are at the other end, and how long the window held them up.
+    fn arrival_of(
+        &self,
+        id: u32,
+        transfer: &Transfer,
+        gone: u64,
+        bytes: u64,
+        rate: f64,
+    ) -> (u64, u64) {
+        let ramp = path::ramp_delay(bytes, transfer.window, rate, transfer.rtt);
+        let lost = if transfer.last_arrival == 0 {
+            self.first_chunk_loss(id, transfer)
+        } else {
+            0
+        };
+        let arrival = gone + transfer.rtt / 2 + ramp + lost;
+        (arrival.max(transfer.last_arrival), ramp)
+    }
+
+    /// The bytes of a mark have left: when do they arrive, and what is looked at next?
+    pub(super) fn step(&mut self, id: u32, life: u32, turn: u32) -> u64 {
+        let Some(transfer) = self.transfers.get(id, life).filter(|t| t.turn == turn) else {
+            return 0;
+        };
+        let Stage::Flowing(flow) = transfer.stage else {
+            return 0;
+        };
+        let end = transfer.span.end().0;
+        let until = if transfer.eager { transfer.mark } else { end };
+        let bytes = self.line_bytes(transfer.track, transfer.span, until);
+        let rate = self.network.rate(flow);
+        let (arrival, ramp) = self.arrival_of(id, &transfer, self.now, bytes, rate);
+        self.transfers.of(id).last_arrival = arrival;
+        let arrive = Happening::Arrive {
+            transfer: id,
+            life,
+            until,
+        };
+        self.queue.push(arrival, arrive);
+        let stalls = transfer.conduct == Some(crate::scenario::Conduct::Staller);
+        if until < end && !stalls {
+            let transfer = self.transfers.of(id);
+            transfer.mark = next_mark(transfer, rate);
+            self.plan_step(id);
+            return u64::from(until);
+        }
+        let ended = self.end_flow(id, until == end);
+        if stalls && until < end {
+            self.transfers.of(id).stage = Stage::Stuck;
+        }
+        match ended {
+            Some((holder, ended)) if ramp == 0 => self.feed(holder, ended),
+            Some((holder, ended)) => self.feed_after(ramp, holder, ended),
+            None => {}
+        }
+        u64::from(until)
+    }
+
+    /// A packet of the first chunk is lost now and then; nothing behind it can be used before it
+    /// is there. Later chunks have the rate's cap for it.
+    fn first_chunk_loss(&self, id: u32, transfer: &Transfer) -> u64 {
+        let loss = self.scenario.network.loss.0;
+        let some = 1.0 - libm::pow(1.0 - loss, f64::from(CHUNK_PACKETS));
+        let mut draws = self.draws(
+            Chance::Loss,
+            u64::from(id) << 32 ^ u64::from(transfer.life) ^ transfer.begun,
+        );
+        if draws.chance(some) {
+            path::retransmission(transfer.rtt)
+        } else {
+            0
+        }
+    }
+
+    /// Tells a node of everything that has arrived by now.
+    pub(super) fn catch_up(&mut self, node: u32) {
+        let mut at = 0;
+        while let Some(online) = self.node(node) {
+            let Some(id) = online.incoming.get(at).copied() else {
+                return;
+            };
+            at += 1;
+            if let Some(input) = self.take_in(id) {
+                self.feed_behind(node, input);
+            }
+        }
+    }
+
+    /// Puts what has arrived of a transfer, and was not told of, on the shelf: what its node is to be
+    /// told.
+    pub(super) fn take_in(&mut self, id: u32) -> Option<Input> {
+        let transfer = *self.transfers.of(id);
+        let Stage::Flowing(flow) = transfer.stage else {
+            return None;
+        };
+        let begins = transfer.arrived == transfer.span.first().0;
+        if transfer.eager || transfer.canceled || begins {
+            return None;
+        }
+        let gone = self.network.gone(self.now, flow, transfer.begun, self.now);
+        let rate = self.network.rate(flow);
+        let ramp = path::ramp_delay(gone, transfer.window, rate, transfer.rtt);
+        let left_at = self.now.saturating_sub(transfer.rtt / 2 + ramp);
+        let until = self.chunks_gone(&transfer, flow, left_at);
+        if until <= transfer.arrived {
+            return None;
+        }
+        self.transfers.of(id).arrived = until;
+        let chunks = transfer.arrived..until;
+        self.shelve(transfer.to, transfer.track, transfer.source, chunks);
+        let (fetch, until) = (transfer.fetch, ChunkIndex(until));
+        let event = FetchEvent::Verified { until };
+        Some(Input::Fetch { fetch, event })
+    }
+
+    /// The chunk after the last that had left the source whole at `at`; never the last of the span,
+    /// which is an event of its own.
+    fn chunks_gone(&self, transfer: &Transfer, flow: FlowId, at: u64) -> u32 {
+        let bytes = self.network.gone(self.now, flow, transfer.begun, at);
+        let chunks = bytes / (CHUNK_BYTES + HASH_BYTES);
+        let first = transfer.span.first().0;
+        let until = first.saturating_add(u32::try_from(chunks).unwrap_or(u32::MAX));
+        until.min(transfer.span.end().0 - 1)
+    }
+}
+
+/// The end of the chunks told of together of a span that is followed: few where they are needed soon or
+/// come slowly, so that the core sees a stall as early as the node would. The first is told of alone.
+pub(super) fn next_mark(transfer: &Transfer, rate: f64) -> u32 {
+    let (from, end) = (transfer.mark, transfer.span.end().0);
+    if from == transfer.span.first().0 {
+        return (from + 1).min(end);
+    }
+    let [urgent, soon, background] = MARK_SECONDS;
+    let (seconds, most) = if transfer.priority == Priority::Urgent {
+        (urgent, MARK_CHUNKS_MAX)
+    } else if transfer.need < Duration::from_secs(30) {
+        (soon, MARK_CHUNKS_MAX)
+    } else {
+        (background, SPAN_CHUNKS_MAX)
+    };
+    let chunks = (rate * seconds / CHUNK_BYTES as f64) as u32;
+    (from + chunks.clamp(1, most)).min(end)
+}
