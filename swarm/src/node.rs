@@ -62,7 +62,7 @@ use crate::node::overlay::Overlay;
 use crate::node::penalty::Penalties;
 use crate::node::playback::Playback;
 use crate::node::requests::Requests;
-use crate::node::search::Search;
+use crate::node::search::{Search, SearchPlan};
 use crate::node::stats::{NeighborSnapshot, PlaySnapshot};
 use crate::node::upload::Uploads;
 use crate::rng::SeededRng;
@@ -101,6 +101,7 @@ pub struct NodeCore {
     pub(crate) penalties: Penalties,
     pub(crate) requests: Requests,
     pub(crate) searches: Vec<Search>,
+    pub(crate) search_plan: SearchPlan,
     pub(crate) overlay: Overlay,
     pub(crate) origin: OriginPolicy,
     /// What the origin said not to have, and until when that is believed.
@@ -154,6 +155,7 @@ impl NodeCore {
             penalties: Penalties::default(),
             requests: Requests::default(),
             searches: Vec::new(),
+            search_plan: SearchPlan::default(),
             overlay: Overlay::default(),
             origin: OriginPolicy::default(),
             origin_lacks: Vec::new(),
@@ -184,6 +186,7 @@ impl NodeCore {
         self.hold_playhead(now);
         // An input that concerns others leaves the node's own plans and deadline as they are.
         let concern = self.concern(&input);
+        self.search_plan.due |= concern::concerns_search(&input);
         let complete = self.holdings.complete();
         match input {
             Input::Command(command) => self.handle_command(now, command),

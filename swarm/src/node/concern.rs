@@ -68,6 +68,24 @@ impl NodeCore {
     }
 }
 
+/// Whether `input` can change whom a node looks for or dials. What arrives, and time, cannot.
+pub(crate) const fn concerns_search(input: &Input) -> bool {
+    match input {
+        Input::SpanAsked { .. } | Input::UploadEnded { .. } | Input::Timeout => false,
+        Input::Store(event) => !matches!(event, StoreEvent::Evicted { .. }),
+        Input::Message { message, .. } => {
+            !matches!(message, Message::Interest { .. } | Message::Find { .. })
+        }
+        Input::Neighbor { event, .. } => !matches!(event, NeighborEvent::Rtt(_)),
+        Input::Fetch { event, .. } => !matches!(
+            event,
+            FetchEvent::Accepted | FetchEvent::Verified { .. } | FetchEvent::Done
+        ),
+        Input::Command(command) => !matches!(command, Command::Playhead { .. }),
+        Input::Tracker(_) => true,
+    }
+}
+
 const fn unmet_if(relevant: bool) -> Concern {
     if relevant {
         Concern::Unmet

@@ -45,6 +45,7 @@ impl NodeCore {
                 .position(|pin| self.holdings.partial(pin).is_none());
             let Some(at) = done else { break };
             self.pins.remove(at);
+            self.search_plan.due = true;
             self.drop_unwanted();
         }
     }

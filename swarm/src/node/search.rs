@@ -32,6 +32,31 @@ pub(crate) struct Search {
     found_asked: Option<Instant>,
 }
 
+/// What the last search for holders came to, so that a pass of plans that nothing of it can have changed
+/// goes without: it is what most of a pass would cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SearchPlan {
+    /// Whether something came that may change it.
+    pub(crate) due: bool,
+    /// When time alone changes it.
+    wake: Instant,
+    /// Whether the play was short of data.
+    short: bool,
+    /// Whether it would have dialed more, had there been room.
+    unmet: bool,
+}
+
+impl Default for SearchPlan {
+    fn default() -> Self {
+        Self {
+            due: true,
+            wake: Instant::MAX,
+            short: false,
+            unmet: false,
+        }
+    }
+}
+
 impl NodeCore {
     pub(crate) fn handle_tracker(&mut self, now: Instant, event: TrackerEvent) {
         match event {
@@ -196,6 +221,25 @@ impl NodeCore {
         if !self.config.peers {
             return;
         }
+        let short = self.is_short(now);
+        let last = self.search_plan;
+        if last.due || last.wake <= now || last.short != short {
+            let (wake, unmet) = (self.wake, self.unmet);
+            (self.wake, self.unmet) = (Instant::MAX, false);
+            self.search(now);
+            self.search_plan = SearchPlan {
+                due: false,
+                wake: self.wake,
+                short,
+                unmet: self.unmet,
+            };
+            (self.wake, self.unmet) = (wake, unmet);
+        }
+        self.unmet |= self.search_plan.unmet;
+        self.wake_at(self.search_plan.wake);
+    }
+
+    fn search(&mut self, now: Instant) {
         self.time_out_dials(now);
         let wanted = self.config.search.holders_wanted;
         for rendition in self.sought(now) {
@@ -210,8 +254,9 @@ impl NodeCore {
 
     /// What holders are looked for, most urgent first: the play, then, once that has sound, what
     /// is expected, then pins.
-    fn sought(&self, now: Instant) -> Few {
+    fn sought(&mut self, now: Instant) -> Few {
         let mut sought = Few::default();
+        let mut play_waits = None;
         let mut add = |rendition: RenditionKey| {
             if self.holdings.partial(rendition).is_some() {
                 sought.add(rendition);
@@ -224,6 +269,8 @@ impl NodeCore {
             let told = searches.any(|s| s.rendition == play.rendition && s.told.is_some());
             if told || now >= grace || !self.availability.of(play.rendition).is_empty() {
                 add(play.rendition);
+            } else {
+                play_waits = Some(grace);
             }
         }
         if !self.is_short(now) {
@@ -231,6 +278,9 @@ impl NodeCore {
                 .iter()
                 .for_each(|expected| add(expected.rendition));
             self.active_pins().for_each(add);
+        }
+        if let Some(grace) = play_waits {
+            self.wake_at(grace);
         }
         sought
     }

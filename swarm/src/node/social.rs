@@ -129,6 +129,7 @@ impl NodeCore {
         if !self.neighbors.remove(peer) {
             return;
         }
+        self.search_plan.due = true;
         let source = crate::node::output::Source::Peer(peer);
         let lost: Vec<_> = self
             .requests
