@@ -37,6 +37,7 @@ mod social;
 mod sources;
 pub mod stats;
 mod upload;
+mod wants;
 mod window;
 
 use std::collections::VecDeque;

@@ -165,10 +165,13 @@ impl World {
     }
 
     pub(super) fn message_arrived(&mut self, from: u32, to: u32, message: Message) -> u64 {
-        if self.is_connected(to, from) && self.answer_falsely(from, to, &message) {
+        if !self.is_connected(to, from) {
+            return 0;
+        }
+        if self.answer_falsely(from, to, &message) {
             return 2;
         }
-        if !self.is_connected(to, from) || !self.knows_name(to, &message) {
+        if !self.knows_name(to, &message) {
             return 0;
         }
         let message = named_for(message, from, to);

@@ -3,8 +3,9 @@
 //! Not here: what they hold ([`crate::node::availability`]), penalties.
 
 use crate::key::{PeerKey, RenditionKey};
-use crate::limits::{CONTACTS_MAX, HOLDINGS_PER_MESSAGE_MAX, NEIGHBORS_HARD};
+use crate::limits::{CONTACTS_MAX, NEIGHBORS_HARD};
 use crate::node::ranking::Estimate;
+use crate::node::wants::Wants;
 use crate::time::{Duration, Instant};
 
 /// A connected peer.
@@ -32,12 +33,8 @@ pub(crate) struct Neighbor {
     /// Searches it sent in the current second.
     pub(crate) finds: u8,
     pub(crate) finds_second: u32,
-    /// What it wants to hear of, and how much of it it was told: units, or [`TOLD_FULL`].
-    pub(crate) interests: Vec<(RenditionKey, u16)>,
+    pub(crate) wants: Wants,
 }
-
-/// Units told of a rendition that was told to be complete.
-pub(crate) const TOLD_FULL: u16 = u16::MAX;
 
 /// Longest wait for a neighbor that declines every time, unless it asks for more. Guess: a few of the
 /// spans it may be busy with.
@@ -64,7 +61,7 @@ impl Neighbor {
             have_at: Instant::START,
             finds: 0,
             finds_second: 0,
-            interests: Vec::new(),
+            wants: Wants::default(),
         };
         neighbor.set_rtt(rtt);
         neighbor
@@ -112,22 +109,6 @@ impl Neighbor {
         self.failures = self.failures.saturating_add(1);
         let wait = longer.min(BUSY_MAX).max(retry);
         self.retry_at = self.retry_at.max(now + wait);
-    }
-
-    pub(crate) fn set_interests(&mut self, renditions: &[RenditionKey]) {
-        // Behind what was there before, and then in its place: it takes no new memory.
-        let before = self.interests.len();
-        for key in renditions.iter().take(HOLDINGS_PER_MESSAGE_MAX) {
-            let known = self.interests.iter().take(before);
-            let told = known
-                .filter(|(known, _)| known == key)
-                .map(|(_, told)| *told);
-            let told = told.last().unwrap_or(0);
-            self.interests.push((*key, told));
-        }
-        self.interests.drain(..before);
-        self.interests.sort_unstable();
-        self.interests.dedup_by_key(|(key, _)| *key);
     }
 }
 
@@ -228,7 +209,7 @@ impl Neighbors {
     /// What can be served of a rendition changed: whoever wants to hear of it may be told.
     pub(crate) fn note_news(&mut self, rendition: RenditionKey) {
         for (at, neighbor) in self.list.iter().enumerate() {
-            if neighbor.interests.iter().any(|(key, _)| *key == rendition) {
+            if neighbor.wants.contains(rendition) {
                 self.news |= 1 << at;
                 self.news_due = true;
             }
@@ -241,13 +222,15 @@ impl Neighbors {
         self.news_due = true;
     }
 
-    /// A neighbor said what it wants to hear of.
-    pub(crate) fn interested(&mut self, peer: PeerKey, renditions: &[RenditionKey]) {
-        if let Ok(at) = self.at(peer) {
-            self.list[at].set_interests(renditions);
-            self.news |= 1 << at;
-            self.news_due = true;
-        }
+    /// A neighbor said what it wants to hear of. False if it is none.
+    pub(crate) fn interested(&mut self, peer: PeerKey, renditions: &[RenditionKey]) -> bool {
+        let Ok(at) = self.at(peer) else {
+            return false;
+        };
+        self.list[at].wants.replace(renditions);
+        self.news |= 1 << at;
+        self.news_due = true;
+        true
     }
 
     /// Whether somebody may have to be told something.
@@ -296,10 +279,10 @@ impl Neighbors {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        let interests = self.list.iter().map(|n| n.interests.capacity() * 8);
+        let wants = self.list.iter().map(|n| n.wants.heap_bytes());
         self.list.capacity() * size_of::<Neighbor>()
             + self.keys.capacity() * size_of::<PeerKey>()
-            + interests.sum::<usize>()
+            + wants.sum::<usize>()
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {

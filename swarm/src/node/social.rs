@@ -11,9 +11,10 @@ use crate::limits::{
 use crate::node::NodeCore;
 use crate::node::availability::Believed;
 use crate::node::input::{Message, NeighborEvent};
-use crate::node::neighbors::{Neighbor, TOLD_FULL};
+use crate::node::neighbors::Neighbor;
 use crate::node::output::{Offense, Output};
 use crate::node::overlay::FINDS_PER_SECOND_MAX;
+use crate::node::wants::TOLD_FULL;
 use crate::time::{Duration, Instant};
 
 /// A connection that ends sooner counts like a failed dial. Guess.
@@ -59,19 +60,22 @@ impl NodeCore {
     }
 
     pub(crate) fn handle_message(&mut self, now: Instant, peer: PeerKey, message: Message) {
-        if self.neighbors.by_key(peer).is_none() {
+        let known = match &message {
+            // Most messages are these: one look for who sent it.
+            Message::Interest { renditions } => self.neighbors.interested(peer, renditions),
+            _ => self.neighbors.is_connected(peer),
+        };
+        if !known {
             return self.ignore();
         }
         match message {
+            Message::Interest { .. } => {}
             Message::Have { holdings } => {
                 for (rendition, extent) in holdings.into_iter().take(HOLDINGS_PER_MESSAGE_MAX) {
                     if self.wants(rendition) || self.parked.contains(&rendition) {
                         self.availability.said(rendition, peer, extent);
                     }
                 }
-            }
-            Message::Interest { renditions } => {
-                self.neighbors.interested(peer, &renditions);
             }
             Message::Find {
                 query,
@@ -280,12 +284,12 @@ impl NodeCore {
             };
             let mut holdings: Vec<(RenditionKey, Extent)> = Vec::new();
             let mut completed = false;
-            for (rendition, told) in &mut neighbor.interests {
-                let full = self.holdings.is_full(*rendition);
+            for (rendition, told) in neighbor.wants.iter_mut() {
+                let full = self.holdings.is_full(rendition);
                 let units = if full {
                     TOLD_FULL
                 } else {
-                    self.holdings.units(*rendition) as u16
+                    self.holdings.units(rendition) as u16
                 };
                 if units == *told {
                     continue;
@@ -297,7 +301,7 @@ impl NodeCore {
                     continue;
                 }
                 *told = units;
-                holdings.push((*rendition, self.holdings.extent(*rendition)));
+                holdings.push((rendition, self.holdings.extent(rendition)));
             }
             if !holdings.is_empty() {
                 neighbor.have_at = now + interval;
