@@ -88,7 +88,7 @@ pub struct NodeCore {
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) holdings: Holdings,
     pub(crate) playback: Option<Playback>,
-    pub(crate) expected: Vec<Expected>,
+    pub(crate) expected: Box<[Expected]>,
     /// Pinned and placed renditions that are not complete, in the order they came.
     pub(crate) pins: VecDeque<RenditionKey>,
     /// Renditions whose holders were told before anything wanted them, newest last.
@@ -103,6 +103,8 @@ pub struct NodeCore {
     pub(crate) requests: Requests,
     pub(crate) searches: Vec<Search>,
     pub(crate) search_plan: SearchPlan,
+    /// When time alone changes it.
+    pub(crate) search_wake: Instant,
     pub(crate) overlay: Overlay,
     pub(crate) origin: OriginPolicy,
     /// What the origin said not to have, and until when that is believed.
@@ -117,8 +119,9 @@ pub struct NodeCore {
     pub(crate) shut_down: bool,
     /// Before this, pins take nothing more from the origin.
     pub(crate) pin_origin_at: Instant,
-    /// When the tracker is asked what to keep for others.
-    pub(crate) placement_at: Option<Instant>,
+    /// When the tracker is asked what to keep for others; the last moment there is before that can be
+    /// said.
+    pub(crate) placement_at: Instant,
     pub(crate) stats: Stats,
 }
 
@@ -145,7 +148,7 @@ impl NodeCore {
             outputs: VecDeque::new(),
             holdings: Holdings::default(),
             playback: None,
-            expected: Vec::new(),
+            expected: Box::default(),
             pins: VecDeque::new(),
             parked: Vec::new(),
             availability: Availability::default(),
@@ -157,6 +160,7 @@ impl NodeCore {
             requests: Requests::default(),
             searches: Vec::new(),
             search_plan: SearchPlan::default(),
+            search_wake: Instant::MAX,
             overlay: Overlay::default(),
             origin: OriginPolicy::default(),
             origin_lacks: Vec::new(),
@@ -167,7 +171,7 @@ impl NodeCore {
             disk_full: false,
             shut_down: false,
             pin_origin_at: Instant::START,
-            placement_at: None,
+            placement_at: Instant::MAX,
             stats: Stats::default(),
         }
     }
@@ -335,7 +339,7 @@ impl NodeCore {
     pub fn heap_bytes(&self) -> usize {
         self.holdings.heap_bytes()
             + self.outputs.capacity() * size_of::<Output>()
-            + self.expected.capacity() * size_of::<Expected>()
+            + self.expected.len() * size_of::<Expected>()
             + (self.pins.capacity() + self.parked.capacity()) * size_of::<RenditionKey>()
             + self.availability.heap_bytes()
             + self.neighbors.heap_bytes()

@@ -467,3 +467,51 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn play(number: u32) -> PlayRow {
+        PlayRow {
+            user: 0,
+            number,
+            region: 0,
+            access: 0,
+            nat: 0,
+            track: 0,
+            released: false,
+            expected: false,
+            cached: false,
+            asked: 0,
+            start_latency: None,
+            waited: 0,
+            stalls: 0,
+            local_stalls: 0,
+            stalled: 0,
+            cause: None,
+            server: 0,
+            peers: 0,
+            cache: 0,
+            fetched: 0,
+            ending: Ending::Heard,
+        }
+    }
+
+    #[test]
+    fn the_rows_of_many_plays_are_of_the_whole_run() {
+        let text = crate::scenario::built_in("hello").expect("there").1;
+        let scenario = Scenario::read(text).expect("legal");
+        let mut tally = Tally::new(&scenario, Vec::new());
+        let plays = 5 * PLAY_ROWS_MAX as u32;
+        for number in 1..=plays {
+            tally.note_play(play(number));
+        }
+        assert_eq!(tally.plays, u64::from(plays));
+        let numbers: Vec<u32> = tally.rows.iter().map(|row| row.number).collect();
+        assert!(numbers.len() > PLAY_ROWS_MAX / 2 && numbers.len() <= PLAY_ROWS_MAX);
+        let steps = numbers.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(steps.into_iter().all(|step| step == 8), "every eighth play");
+        assert_eq!(numbers.last(), Some(&plays));
+    }
+}

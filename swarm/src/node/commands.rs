@@ -111,8 +111,7 @@ impl NodeCore {
     fn expect(&mut self, mut next: Vec<Expected>) {
         next.truncate(EXPECTED_MAX);
         next.retain(|expected| self.holdings.spec(expected.rendition).is_some());
-        next.shrink_to_fit();
-        self.expected = next;
+        self.expected = next.into_boxed_slice();
         self.drop_unwanted();
     }
 
@@ -188,7 +187,7 @@ impl NodeCore {
             });
         }
         self.playback = None;
-        self.expected = Vec::new();
+        self.expected = Box::default();
     }
 
     /// Whether something may be fetched of it.

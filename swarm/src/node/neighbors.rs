@@ -460,3 +460,25 @@ impl Contacts {
             .binary_search_by_key(&peer, |contact| contact.peer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suppliers_are_those_that_are_connected_and_upload() {
+        let mut neighbors = Neighbors::default();
+        for peer in [9, 3, 5, 7] {
+            let rtt = Duration::from_millis(1);
+            neighbors.insert(Neighbor::new(Instant::START, PeerKey(peer), true, rtt));
+            neighbors.offers(PeerKey(peer), 2, peer != 5);
+        }
+        let among = |peers: &[u32], most| {
+            neighbors.suppliers_among(peers.iter().copied().map(PeerKey), most)
+        };
+        assert_eq!(among(&[1, 3, 4, 5, 9, 12], 4), 2);
+        assert_eq!(among(&[3, 7, 9], 2), 2);
+        assert_eq!(among(&[10, 11], 4), 0);
+        assert_eq!(among(&[], 4), 0);
+    }
+}

@@ -46,16 +46,14 @@ impl NodeCore {
         if config.share_permille == 0 || !able {
             return;
         }
-        let due = match self.placement_at {
-            Some(due) => due,
-            None => now + self.spread(config.first_ask),
-        };
-        if now < due {
-            self.placement_at = Some(due);
-            return self.wake_at(due);
+        if self.placement_at == Instant::MAX {
+            self.placement_at = now + self.spread(config.first_ask);
+        }
+        if now < self.placement_at {
+            return self.wake_at(self.placement_at);
         }
         let next = now + self.spread(config.ask_interval);
-        self.placement_at = Some(next);
+        self.placement_at = next;
         self.wake_at(next);
         let idle = config.idle_max;
         if let Some(stale) = self.holdings.longest_unused_placed(now, idle) {

@@ -38,8 +38,6 @@ pub(crate) struct Search {
 pub(crate) struct SearchPlan {
     /// Whether something came that may change it.
     pub(crate) due: bool,
-    /// When time alone changes it.
-    wake: Instant,
     /// Whether the play was short of data.
     short: bool,
     /// Whether it would have dialed more, had there been room.
@@ -50,7 +48,6 @@ impl Default for SearchPlan {
     fn default() -> Self {
         Self {
             due: true,
-            wake: Instant::MAX,
             short: false,
             unmet: false,
         }
@@ -223,20 +220,20 @@ impl NodeCore {
         }
         let short = self.is_short(now);
         let last = self.search_plan;
-        if last.due || last.wake <= now || last.short != short {
+        if last.due || self.search_wake <= now || last.short != short {
             let (wake, unmet) = (self.wake, self.unmet);
             (self.wake, self.unmet) = (Instant::MAX, false);
             self.search(now);
+            self.search_wake = self.wake;
             self.search_plan = SearchPlan {
                 due: false,
-                wake: self.wake,
                 short,
                 unmet: self.unmet,
             };
             (self.wake, self.unmet) = (wake, unmet);
         }
         self.unmet |= self.search_plan.unmet;
-        self.wake_at(self.search_plan.wake);
+        self.wake_at(self.search_wake);
     }
 
     fn search(&mut self, now: Instant) {

@@ -47,3 +47,22 @@ fn a_flow_between_equal_links_gets_their_capacity() {
         assert_eq!(network.rate(flow), 1_000.0);
     }
 }
+
+#[test]
+fn what_has_gone_is_known_at_any_time() {
+    let mut network = Network::new(Allocator::MaxMin);
+    let (up, down) = (network.add_link(1_000.0), network.add_link(10_000.0));
+    let first = network.start(1_000_000, endless(up, down));
+    let second = network.start(3_000_000, endless(up, down));
+    let gone = |network: &Network, at| network.gone(5_000_000, first, 1_000_000, at);
+    // Two seconds alone, then half of the line.
+    let at = [1_000_000, 2_000_000, 3_000_000, 4_000_000, 5_000_000];
+    assert_eq!(
+        at.map(|at| gone(&network, at)),
+        [0, 1_000, 2_000, 2_500, 3_000]
+    );
+    assert_eq!(gone(&network, 9_000_000), 3_000, "not more than by now");
+    assert_eq!(gone(&network, 0), 0);
+    assert_eq!(network.stop(5_000_000, second), 1_000);
+    assert_eq!(network.stop(5_000_000, first), gone(&network, 5_000_000));
+}
