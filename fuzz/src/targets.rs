@@ -13,7 +13,7 @@ use antiphon_protocol::peer::{DataReply, DataRequest, PeerMessage};
 use antiphon_protocol::release::Release;
 use antiphon_protocol::signed::{Document, Signed};
 use antiphon_protocol::ticket::{Capability, Ticket};
-use antiphon_protocol::tracker::{TrackerReply, TrackerRequest};
+use antiphon_protocol::tracker::{TrackerNotice, TrackerReply, TrackerRequest};
 use antiphon_protocol::verified::{Item, SpanVerifier, chunk_is_genuine};
 use antiphon_protocol::{ByteCount, ContentId, MediaTime, NodeId, TrackId};
 use ed25519_dalek::SigningKey;
@@ -30,6 +30,7 @@ pub const ALL: &[Target] = &[
     ("origin_reply", origin_reply),
     ("tracker_request", tracker_request),
     ("tracker_reply", tracker_reply),
+    ("tracker_notice", tracker_notice),
     ("signed_manifest", signed_manifest),
     ("signed_license", signed_license),
     ("signed_ticket", signed_ticket),
@@ -72,6 +73,11 @@ pub fn tracker_request(data: &[u8]) {
 /// A reply of the tracker.
 pub fn tracker_reply(data: &[u8]) {
     frame::<TrackerReply>(data);
+}
+
+/// What the tracker says unasked.
+pub fn tracker_notice(data: &[u8]) {
+    frame::<TrackerNotice>(data);
 }
 
 /// A manifest as read, and as a document that somebody with the key signed.

@@ -8,13 +8,13 @@ use serde::de::DeserializeOwned;
 
 use crate::limits::{
     ADDRESSES_PER_NODE_MAX, ANNOUNCES_PER_REQUEST_MAX, CATALOG_PAGE_MAX, FIND_HOPS_MAX,
-    HOLDERS_PER_ANSWER_MAX, HOLDINGS_PER_MESSAGE_MAX, ORIGINS_MAX, PEER_FRAME_BYTES_MAX,
+    HOLDERS_PER_ANSWER_MAX, HOLDINGS_PER_MESSAGE_MAX, NOTICE_FRAME_BYTES_MAX, ORIGINS_MAX, PEER_FRAME_BYTES_MAX,
     PLACEMENTS_PER_ANSWER_MAX, RENDITION_BYTES_MAX, SPAN_FRAME_BYTES_MAX, TEXT_BYTES_MAX,
     TRACKER_FRAME_BYTES_MAX,
 };
 use crate::origin::{OriginReply, OriginRequest};
 use crate::peer::{DataReply, DataRequest, EXTENT_BYTES_MAX, Extent, PeerContact, PeerMessage};
-use crate::tracker::{Holder, TrackerReply, TrackerRequest};
+use crate::tracker::{Holder, TrackerNotice, TrackerReply, TrackerRequest};
 use crate::verified::{ENCODED_SPAN_BYTES_MAX, PART_BYTES_MAX};
 
 /// Bytes of the length in front of each frame.
@@ -218,7 +218,7 @@ impl Message for TrackerRequest {
             }
             Self::Lookup { limit, .. } => usize::from(*limit) <= HOLDERS_PER_ANSWER_MAX,
             Self::Placements { limit } => usize::from(*limit) <= PLACEMENTS_PER_ANSWER_MAX,
-            Self::Open { .. } | Self::Renew | Self::Leave => true,
+            Self::Open { .. } | Self::Renew | Self::Leave | Self::Introduce { .. } => true,
         }
     }
 }
@@ -254,7 +254,18 @@ impl Message for TrackerReply {
             | Self::Session { .. }
             | Self::Passes(_)
             | Self::Left
-            | Self::Renewed { .. } => true,
+            | Self::Renewed { .. }
+            | Self::Introduced => true,
+        }
+    }
+}
+
+impl Message for TrackerNotice {
+    const BYTES_MAX: usize = NOTICE_FRAME_BYTES_MAX;
+
+    fn within_limits(&self) -> bool {
+        match self {
+            Self::Introduction { .. } => true,
         }
     }
 }

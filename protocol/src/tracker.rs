@@ -1,8 +1,9 @@
 //! Messages between a node and the tracker.
 //!
 //! One warm QUIC connection a node. Each request is one frame on its own bidirectional stream and
-//! gets one frame back. `Register` and `Login` need nothing; all others need a successful
-//! `Attach` on the same connection, which proves that the device of the access token opened it.
+//! gets one frame back; a notice of the tracker is one frame on its own unidirectional stream.
+//! `Register` and `Login` need nothing; all others need a successful `Attach` on the same
+//! connection, which proves that the device of the access token opened it.
 
 use core::net::SocketAddr;
 
@@ -77,7 +78,9 @@ pub enum TrackerRequest {
         proof: ([u8; 32], [u8; 32]),
         /// The transport key of this node, for its ticket.
         node: NodeId,
-        /// Where peers reach it; the tracker replaces unspecified IPs by the one it sees.
+        /// Where peers reach it; the tracker replaces unspecified IPs by the one it sees. An
+        /// unspecified IP with port 0 stands for the whole address it sees: this connection comes
+        /// from the socket that peers are served on.
         #[serde(deserialize_with = "crate::bounded::list::<_, _, ADDRESSES_PER_NODE_MAX>")]
         addresses: Vec<SocketAddr>,
     },
@@ -124,6 +127,12 @@ pub enum TrackerRequest {
     Placements {
         /// At most [`crate::limits::PLACEMENTS_PER_ANSWER_MAX`].
         limit: u8,
+    },
+    /// Tells a peer, which the tracker has named to this node, to connect to it: routers may let
+    /// connections of one of the two through only after the other has sent something.
+    Introduce {
+        /// The peer.
+        node: NodeId,
     },
 }
 
@@ -222,6 +231,21 @@ pub enum TrackerReply {
         /// What to keep.
         #[serde(deserialize_with = "crate::bounded::list::<_, _, PLACEMENTS_PER_ANSWER_MAX>")]
         placements: Vec<Placement>,
+    },
+    /// Answers `Introduce`: the peer is being told.
+    Introduced,
+}
+
+/// What the tracker says unasked, each on its own unidirectional stream. Variants are only
+/// appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrackerNotice {
+    /// A node that this one was named to wants to connect, and its dial is not answered.
+    Introduction {
+        /// Who.
+        node: NodeId,
+        /// Where the tracker sees the socket that it serves peers on.
+        address: SocketAddr,
     },
 }
 

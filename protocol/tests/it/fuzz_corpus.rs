@@ -83,6 +83,9 @@ fn bless() {
     for (name, message) in samples::tracker_replies() {
         add("tracker_reply", name, codec::encode(&message));
     }
+    for (name, message) in samples::tracker_notices() {
+        add("tracker_notice", name, codec::encode(&message));
+    }
     add(
         "signed_manifest",
         "manifest",

@@ -80,6 +80,7 @@ fn origin_messages_of_version_1_still_decode() {
 fn tracker_messages_of_version_1_still_decode() {
     messages(samples::tracker_requests());
     messages(samples::tracker_replies());
+    messages(samples::tracker_notices());
 }
 
 #[test]

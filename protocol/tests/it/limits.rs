@@ -13,7 +13,7 @@ use antiphon_protocol::peer::{
 };
 use antiphon_protocol::release::Release;
 use antiphon_protocol::signed::Signed;
-use antiphon_protocol::tracker::{AnnounceEntry, TrackerReply, TrackerRequest};
+use antiphon_protocol::tracker::{AnnounceEntry, TrackerNotice, TrackerReply, TrackerRequest};
 use antiphon_protocol::verified::PART_BYTES_MAX;
 use antiphon_protocol::*;
 
@@ -39,6 +39,7 @@ fn every_sample(mut check: impl FnMut(&str, &[u8], &dyn Fn(&[u8]) -> bool)) {
     each(samples::origin_replies(), &mut check);
     each(samples::tracker_requests(), &mut check);
     each(samples::tracker_replies(), &mut check);
+    each(samples::tracker_notices(), &mut check);
 }
 
 #[test]
@@ -79,8 +80,10 @@ fn an_unknown_variant_is_refused() {
         decode::<OriginReply>(&[2, 0, 0]),
         Err(DecodeError::Malformed)
     );
-    assert_eq!(decode::<TrackerRequest>(&[10]), Err(DecodeError::Malformed));
-    assert_eq!(decode::<TrackerReply>(&[9]), Err(DecodeError::Malformed));
+    let no_request = decode::<TrackerRequest>(&[12]);
+    assert_eq!(no_request, Err(DecodeError::Malformed));
+    assert_eq!(decode::<TrackerReply>(&[12]), Err(DecodeError::Malformed));
+    assert_eq!(decode::<TrackerNotice>(&[1]), Err(DecodeError::Malformed));
 }
 
 fn refuses_length<M: Message>() {
@@ -101,6 +104,7 @@ fn lengths_over_the_limit_are_refused_from_the_header_alone() {
     refuses_length::<OriginReply>();
     refuses_length::<TrackerRequest>();
     refuses_length::<TrackerReply>();
+    refuses_length::<TrackerNotice>();
     assert_eq!(part_len(0_u32.to_le_bytes()), Ok(0));
     assert_eq!(
         part_len((PART_BYTES_MAX as u32).to_le_bytes()),

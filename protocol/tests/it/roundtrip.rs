@@ -79,6 +79,11 @@ proptest! {
     }
 
     #[test]
+    fn tracker_notices(value in strategies::tracker_notice()) {
+        message(&value)?;
+    }
+
+    #[test]
     fn signed_manifests(value in strategies::manifest()) {
         document(&value)?;
     }

@@ -17,7 +17,7 @@ use antiphon_protocol::signed::Signed;
 use antiphon_protocol::ticket::{Capability, RegionClass, Ticket};
 use antiphon_protocol::tracker::{
     AccessToken, AnnounceEntry, Attached, Holder, OpenedTrack, OriginAddress, Passes, Password,
-    Placement, TrackerReply, TrackerRequest,
+    Placement, TrackerNotice, TrackerReply, TrackerRequest,
 };
 use antiphon_protocol::*;
 use ed25519_dalek::SigningKey;
@@ -359,6 +359,12 @@ fn swarm_requests() -> Vec<(&'static str, TrackerRequest)> {
             "tracker-request-placements",
             TrackerRequest::Placements { limit: 4 },
         ),
+        (
+            "tracker-request-introduce",
+            TrackerRequest::Introduce {
+                node: NodeId([17; 32]),
+            },
+        ),
     ]
 }
 
@@ -483,5 +489,16 @@ fn swarm_replies(swarm: SwarmId) -> Vec<(&'static str, TrackerReply)> {
                 }],
             },
         ),
+        ("tracker-reply-introduced", TrackerReply::Introduced),
     ]
+}
+
+pub fn tracker_notices() -> Vec<(&'static str, TrackerNotice)> {
+    vec![(
+        "tracker-notice-introduction",
+        TrackerNotice::Introduction {
+            node: NodeId([17; 32]),
+            address: "[2001:db8::9]:40123".parse().expect("an address"),
+        },
+    )]
 }

@@ -228,6 +228,7 @@ pub fn tracker_request() -> impl Strategy<Value = TrackerRequest> {
         Just(TrackerRequest::Leave),
         (0..=PLACEMENTS_PER_ANSWER_MAX as u8)
             .prop_map(|limit| TrackerRequest::Placements { limit }),
+        any::<[u8; 32]>().prop_map(|node| TrackerRequest::Introduce { node: NodeId(node) }),
     ]
 }
 
@@ -321,7 +322,15 @@ pub fn tracker_reply() -> impl Strategy<Value = TrackerReply> {
         }),
         vec(placement(), 0..=PLACEMENTS_PER_ANSWER_MAX)
             .prop_map(|placements| TrackerReply::Placements { placements }),
+        Just(TrackerReply::Introduced),
     ]
+}
+
+pub fn tracker_notice() -> impl Strategy<Value = TrackerNotice> {
+    (any::<[u8; 32]>(), address()).prop_map(|(node, address)| TrackerNotice::Introduction {
+        node: NodeId(node),
+        address,
+    })
 }
 
 fn placement() -> impl Strategy<Value = Placement> {
