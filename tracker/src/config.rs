@@ -65,6 +65,10 @@ pub struct LimitsConfig {
     pub address_logins_per_minute: u32,
     /// Logins a minute to one account, from wherever.
     pub account_logins_per_minute: u32,
+    /// Introductions a minute that one account may ask for.
+    pub account_introductions_per_minute: u32,
+    /// Introductions a minute to one node, whoever asks.
+    pub node_introductions_per_minute: u32,
 }
 
 /// One origin.
@@ -152,6 +156,8 @@ impl Default for LimitsConfig {
             account_requests_burst: 2_000,
             address_logins_per_minute: 60,
             account_logins_per_minute: 30,
+            account_introductions_per_minute: 120,
+            node_introductions_per_minute: 60,
         }
     }
 }
@@ -199,6 +205,8 @@ impl TrackerConfig {
             limits.account_requests_burst,
             limits.address_logins_per_minute,
             limits.account_logins_per_minute,
+            limits.account_introductions_per_minute,
+            limits.node_introductions_per_minute,
         ];
         if numbers.contains(&0) {
             return refuse("limits", "numbers above zero");

@@ -46,6 +46,7 @@ pub(crate) struct Limits {
     pub accounts: LimiterTable,
     pub address_logins: LimiterTable,
     pub account_logins: LimiterTable,
+    pub account_introductions: LimiterTable,
 }
 
 impl Limits {
@@ -59,6 +60,9 @@ impl Limits {
             accounts: LimiterTable::new(account),
             address_logins: LimiterTable::new(Rate::per_minute(limits.address_logins_per_minute)),
             account_logins: LimiterTable::new(Rate::per_minute(limits.account_logins_per_minute)),
+            account_introductions: LimiterTable::new(Rate::per_minute(
+                limits.account_introductions_per_minute,
+            )),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use antiphon_protocol::tracker::TrackerRequest;
 
 /// Request kinds, in the order of [`kind`].
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "register",
     "login",
     "attach",
@@ -19,6 +19,7 @@ const KINDS: [&str; 11] = [
     "renew",
     "leave",
     "placements",
+    "introduce",
 ];
 
 /// Everything counted since the start.
@@ -198,6 +199,7 @@ pub(crate) const fn kind(request: &TrackerRequest) -> Kind {
         TrackerRequest::Renew => 8,
         TrackerRequest::Leave => 9,
         TrackerRequest::Placements { .. } => 10,
+        TrackerRequest::Introduce { .. } => 11,
     })
 }
 

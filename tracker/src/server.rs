@@ -3,6 +3,7 @@
 
 mod answers;
 mod connection;
+mod notices;
 mod placements;
 
 use std::net::SocketAddr;

@@ -5,6 +5,7 @@
 //! whether the content is ours (`catalog`).
 
 pub(crate) mod contact;
+mod introductions;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,14 +13,18 @@ use std::time::{Duration, Instant as StdInstant};
 
 use antiphon_protocol::limits::HOLDERS_PER_ANSWER_MAX;
 use antiphon_protocol::peer::{Extent, PeerContact};
+use antiphon_protocol::rate::Rate;
 use antiphon_protocol::ticket::RegionClass;
-use antiphon_protocol::tracker::Holder;
+use antiphon_protocol::tracker::{Holder, TrackerNotice};
 use antiphon_protocol::{ContentId, DeviceId, Millis, NodeId};
 use antiphon_swarm::registry::{Held, PeerProfile, Pick, RegistryConfig};
 use antiphon_swarm::{Instant, PeerKey, RenditionKey, SwarmRegistry};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use introductions::Acquaintance;
+pub(crate) use introductions::{NOTICES_MAX, NoIntroduction};
 
 /// Commands waiting for the task; more make their senders wait. Guess.
 const QUEUE: usize = 4_096;
@@ -38,13 +43,22 @@ pub(crate) struct NodeName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AttachId(pub u64);
 
+/// A node that attaches: who and where it is.
+pub(crate) struct Newcomer {
+    pub name: NodeName,
+    pub attach: AttachId,
+    /// Where we see it.
+    pub observed: SocketAddr,
+    /// Whether it serves peers there, too.
+    pub serves_there: bool,
+    /// Where others may dial it.
+    pub addresses: Vec<SocketAddr>,
+    /// What it is told unasked.
+    pub notices: mpsc::Sender<TrackerNotice>,
+}
+
 enum Command {
-    Join {
-        name: NodeName,
-        attach: AttachId,
-        observed: SocketAddr,
-        addresses: Vec<SocketAddr>,
-    },
+    Join(Newcomer),
     Leave {
         name: NodeName,
         attach: AttachId,
@@ -72,6 +86,11 @@ enum Command {
         limit: usize,
         reply: oneshot::Sender<Vec<Offer>>,
     },
+    Introduce {
+        asker: NodeName,
+        node: NodeId,
+        reply: oneshot::Sender<Result<(), NoIntroduction>>,
+    },
     Count {
         reply: oneshot::Sender<SwarmCounts>,
     },
@@ -98,10 +117,15 @@ pub(crate) struct Swarms {
 }
 
 impl Swarms {
-    /// Starts the task; it ends when `stop` is canceled.
-    pub(crate) fn start(config: RegistryConfig, stop: CancellationToken) -> (Self, JoinHandle<()>) {
+    /// Starts the task; it ends when `stop` is canceled. Others are introduced to one node as often
+    /// as `introductions` says.
+    pub(crate) fn start(
+        config: RegistryConfig,
+        introductions: Rate,
+        stop: CancellationToken,
+    ) -> (Self, JoinHandle<()>) {
         let (commands, queue) = mpsc::channel(QUEUE);
-        let driver = Driver::new(config);
+        let driver = Driver::new(config, introductions);
         let interval = driver.registry.announce_interval().as_micros();
         let swarms = Self {
             commands,
@@ -111,20 +135,8 @@ impl Swarms {
     }
 
     /// A node attached: it can be found under these addresses from now on.
-    pub(crate) async fn join(
-        &self,
-        name: NodeName,
-        attach: AttachId,
-        observed: SocketAddr,
-        addresses: Vec<SocketAddr>,
-    ) {
-        let join = Command::Join {
-            name,
-            attach,
-            observed,
-            addresses,
-        };
-        self.say(join).await;
+    pub(crate) async fn join(&self, newcomer: Newcomer) {
+        self.say(Command::Join(newcomer)).await;
     }
 
     /// A node's connection ended: it is in no answer any more.
@@ -179,6 +191,18 @@ impl Swarms {
         answer.await.unwrap_or_default()
     }
 
+    /// Has `node` dial `asker`.
+    pub(crate) async fn introduce(
+        &self,
+        asker: NodeName,
+        node: NodeId,
+    ) -> Result<(), NoIntroduction> {
+        let (reply, answer) = oneshot::channel();
+        let introduce = Command::Introduce { asker, node, reply };
+        self.say(introduce).await;
+        answer.await.unwrap_or(Err(NoIntroduction::Busy))
+    }
+
     pub(crate) async fn count(&self) -> SwarmCounts {
         let (reply, answer) = oneshot::channel();
         self.say(Command::Count { reply }).await;
@@ -218,16 +242,19 @@ struct Driver {
     /// By key.
     nodes: Vec<Option<OnlineNode>>,
     free: Vec<PeerKey>,
+    /// How often others are introduced to one node.
+    introductions: Rate,
 }
 
 struct OnlineNode {
     attach: AttachId,
     profile: PeerProfile,
     contact: PeerContact,
+    acquaintance: Acquaintance,
 }
 
 impl Driver {
-    fn new(config: RegistryConfig) -> Self {
+    fn new(config: RegistryConfig, introductions: Rate) -> Self {
         Self {
             registry: SwarmRegistry::new(config, rand::random()),
             start: StdInstant::now(),
@@ -237,6 +264,7 @@ impl Driver {
             keys: HashMap::new(),
             nodes: Vec::new(),
             free: Vec::new(),
+            introductions,
         }
     }
 
@@ -266,12 +294,7 @@ impl Driver {
 
     fn handle(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Join {
-                name,
-                attach,
-                observed,
-                addresses,
-            } => self.join(now, name, attach, observed, addresses),
+            Command::Join(newcomer) => self.join(now, newcomer),
             Command::Leave { name, attach } => {
                 if let Some(key) = self.key_of(name, attach) {
                     self.registry.leave(now, key);
@@ -313,6 +336,10 @@ impl Driver {
                 // The asker may have gone meanwhile.
                 let _ = reply.send(self.offer(now, asker, limit));
             }
+            Command::Introduce { asker, node, reply } => {
+                // The asker may have gone meanwhile.
+                let _ = reply.send(self.introduce(now, asker, node));
+            }
             Command::Count { reply } => {
                 let counts = SwarmCounts {
                     nodes: self.keys.len(),
@@ -323,14 +350,15 @@ impl Driver {
         }
     }
 
-    fn join(
-        &mut self,
-        now: Instant,
-        name: NodeName,
-        attach: AttachId,
-        observed: SocketAddr,
-        addresses: Vec<SocketAddr>,
-    ) {
+    fn join(&mut self, now: Instant, newcomer: Newcomer) {
+        let Newcomer {
+            name,
+            attach,
+            observed,
+            serves_there,
+            addresses,
+            notices,
+        } = newcomer;
         let key = match self.keys.get(&name) {
             Some(key) => *key,
             None => self.new_key(name),
@@ -347,11 +375,17 @@ impl Driver {
             addresses,
         };
         self.registry.join(now, key, profile);
+        let outside = serves_there.then_some(observed);
+        let mut acquaintance = Acquaintance::new(outside, notices, self.introductions);
         if let Some(place) = self.nodes.get_mut(key.0 as usize) {
+            if let Some(former) = place.take() {
+                acquaintance.continues(former.acquaintance);
+            }
             *place = Some(OnlineNode {
                 attach,
                 profile,
                 contact,
+                acquaintance,
             });
         }
     }
@@ -379,6 +413,7 @@ impl Driver {
         // What nobody holds is worth remembering, too.
         let rendition = self.intern(content);
         let picks = self.registry.lookup(now, asker, rendition, limit);
+        self.note_named(asker, &picks);
         self.named(picks)
     }
 
@@ -390,6 +425,7 @@ impl Driver {
         let offer = |rendition: RenditionKey| {
             let limit = HOLDERS_PER_ANSWER_MAX;
             let picks = self.registry.holders(now, asker, rendition, limit);
+            self.note_named(asker, &picks);
             Some(Offer {
                 content: *self.contents.get(rendition.0 as usize)?,
                 holders: self.named(picks),

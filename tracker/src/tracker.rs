@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use antiphon_protocol::rate::Rate;
 use antiphon_swarm::registry::RegistryConfig;
 use quinn::Endpoint;
 use tokio::net::TcpListener;
@@ -78,7 +79,9 @@ impl Tracker {
         let catalog = Catalog::load(&store, &keys.vault, catalog_key.as_ref()).await?;
         let (lease, grace) = (config.lease_secs, config.grace_secs);
         let (licensing, recorder) = Licensing::start(&store, lease, grace, stop_back.clone());
-        let (swarms, registry) = Swarms::start(RegistryConfig::default(), stop_back.clone());
+        let introductions = Rate::per_minute(config.limits.node_introductions_per_minute);
+        let (swarms, registry) =
+            Swarms::start(RegistryConfig::default(), introductions, stop_back.clone());
         let context = Arc::new(Context {
             origins: config.origins.iter().map(Into::into).collect(),
             catalog_key: catalog_key.map_or_else(OnceLock::new, OnceLock::from),

@@ -15,11 +15,12 @@ use super::connection::{Attachment, Connection};
 use super::placements;
 use crate::accounts::{AccountError, NewSession, Session, name_key};
 use crate::clock;
+use crate::context::Context;
 use crate::licensing::IssueError;
 use crate::names::secs_to_next_epoch;
 use crate::passes;
 use crate::store::StoreError;
-use crate::swarms::{self, NodeName, contact};
+use crate::swarms::{self, Newcomer, NoIntroduction, NodeName, contact};
 
 /// A disabled account or a withdrawn token ends within this time on a connection that stays.
 const RECHECK: Duration = Duration::from_secs(60);
@@ -113,6 +114,7 @@ async fn answer_attached(
         TrackerRequest::Placements { limit } => {
             placements::placements(context, attachment.name, limit).await
         }
+        TrackerRequest::Introduce { node } => introduce(context, attachment, node).await,
         TrackerRequest::Leave => {
             let attach = connection.attach;
             context.swarms.forget(attachment.name, attach).await;
@@ -202,12 +204,15 @@ async fn attach(
 async fn join(connection: &Connection, addresses: &[core::net::SocketAddr]) {
     if let Some(attachment) = connection.attachment() {
         let observed = connection.observed();
-        let dialable = contact::dialable(addresses, observed);
-        let swarms = &connection.context.swarms;
-        let attach = connection.attach;
-        swarms
-            .join(attachment.name, attach, observed, dialable)
-            .await;
+        let newcomer = Newcomer {
+            name: attachment.name,
+            attach: connection.attach,
+            observed,
+            serves_there: contact::is_peer_socket(addresses),
+            addresses: contact::dialable(addresses, observed),
+            notices: connection.notices.clone(),
+        };
+        connection.context.swarms.join(newcomer).await;
     }
 }
 
@@ -318,6 +323,25 @@ async fn lookup(
         swarm: context.names.asked(content, clock::now()),
         holders: context.swarms.lookup(asker, content, limit).await,
     })
+}
+
+/// Has a peer that was named to the asker dial it.
+async fn introduce(
+    context: &Context,
+    asker: &Attachment,
+    node: NodeId,
+) -> Result<TrackerReply, Refusal> {
+    let account = asker.session.account.0.to_le_bytes();
+    let allowed = context.limits.account_introductions.take(&account, 1);
+    allowed.map_err(Refusal::rate_limited)?;
+    let introduced = context.swarms.introduce(asker.name, node).await;
+    introduced.map_err(|why| match why {
+        NoIntroduction::NoAddress => Refusal::new(ErrorCode::INVALID),
+        NoIntroduction::Unknown => Refusal::new(ErrorCode::NOT_FOUND),
+        NoIntroduction::TooOften(retry_after) => Refusal::rate_limited(retry_after),
+        NoIntroduction::Busy => Refusal::later(ErrorCode::BUSY),
+    })?;
+    Ok(TrackerReply::Introduced)
 }
 
 /// No, why, and when to ask again.

@@ -8,21 +8,22 @@ use std::time::{Duration, Instant};
 use antiphon_protocol::codec::{self, DecodeError, LENGTH_BYTES};
 use antiphon_protocol::identity::CHANNEL_LABEL;
 use antiphon_protocol::rate::Rate;
-use antiphon_protocol::tracker::{AccessToken, TrackerReply, TrackerRequest};
+use antiphon_protocol::tracker::{AccessToken, TrackerNotice, TrackerReply, TrackerRequest};
 use antiphon_protocol::{ErrorCode, Millis, UnixSeconds};
 use quinn::{ReadExactError, RecvStream, SendStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 
 use super::answers::{self, Refusal};
-use super::close_code;
+use super::{close_code, notices};
 use crate::accounts::Session;
 use crate::clock;
 use crate::context::Context;
 use crate::metrics;
 use crate::names::epoch;
 use crate::rate::Limiter;
-use crate::swarms::{AttachId, NodeName};
+use crate::swarms::{AttachId, NOTICES_MAX, NodeName};
 
 /// Time for a request to arrive whole, and for a reply to be taken.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +34,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time for requests under way to finish when the tracker stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between looks at whether a node is still where it was; longer than the moment for which packets
+/// from elsewhere are believed without proof. Guess.
+const MOVED_LOOK: Duration = Duration::from_secs(20);
 /// Longest request believed before `Attach`: a registration with all its texts at their limits.
 const EARLY_REQUEST_BYTES_MAX: usize = 1_024;
 /// Longest request there is: a full announce of partial extents. The protocol's own frame limit
@@ -48,6 +52,11 @@ pub(super) struct Connection {
     pub attach: AttachId,
     limiter: Limiter,
     attached: RwLock<Option<Arc<Attachment>>>,
+    /// Where the handshake proved the node to be. Others are told this and nothing newer: packets
+    /// may claim another address before they prove it.
+    proven: SocketAddr,
+    /// For what is to be said to the node unasked.
+    pub notices: mpsc::Sender<TrackerNotice>,
     /// The epoch whose swarm names this node was last asked to fetch by announcing everything.
     named_epoch: AtomicU64,
 }
@@ -68,8 +77,11 @@ pub(super) async fn run(context: Arc<Context>, quic: quinn::Connection) {
         limits.connection_requests_per_second,
         limits.connection_requests_burst,
     );
+    let (notices, told) = mpsc::channel(NOTICES_MAX);
     let connection = Arc::new(Connection {
         attach: context.new_attach(),
+        proven: quic.remote_address(),
+        notices,
         quic,
         limiter: Limiter::new(rate),
         attached: RwLock::new(None),
@@ -77,7 +89,11 @@ pub(super) async fn run(context: Arc<Context>, quic: quinn::Connection) {
         context,
     });
     let mut requests = JoinSet::new();
-    let code = serve(&connection, &mut requests).await;
+    let code = tokio::select! {
+        code = serve(&connection, &mut requests) => code,
+        code = notices::tell(&connection.quic, told) => code,
+        code = connection.moved() => code,
+    };
     let _ = timeout(DRAIN_TIMEOUT, async {
         while requests.join_next().await.is_some() {}
     })
@@ -119,10 +135,22 @@ impl Connection {
         self.named_epoch.swap(epoch, Ordering::Relaxed) != epoch
     }
 
-    /// Where the node is, as we see it.
+    /// Where the node is, as it has proved.
     pub(super) fn observed(&self) -> SocketAddr {
-        let seen = self.quic.remote_address();
-        SocketAddr::new(seen.ip().to_canonical(), seen.port())
+        SocketAddr::new(self.proven.ip().to_canonical(), self.proven.port())
+    }
+
+    /// Waits until the node is elsewhere, because its network or its router's mapping changed: on a
+    /// new connection it proves where, and others are told.
+    async fn moved(&self) -> ErrorCode {
+        let mut looks = tokio::time::interval(MOVED_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            if self.quic.remote_address() != self.proven {
+                return ErrorCode::PRUNED;
+            }
+        }
     }
 
     /// The bytes that only the two ends of this very connection know.

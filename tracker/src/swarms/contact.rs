@@ -1,9 +1,19 @@
 //! Which addresses of a node are told to others: only ones on the IP address that the tracker
-//! itself sees, so that nobody can have a third party dialed.
+//! itself sees, so that nobody can have a third party dialed. A router may give the node's packets
+//! another port than it listens at, so a node says whether the port seen is one to dial, too.
 
 use std::net::{IpAddr, SocketAddr};
 
 use antiphon_protocol::limits::ADDRESSES_PER_NODE_MAX;
+
+/// Whether a node says that its connection comes from the socket it serves peers on.
+pub(crate) fn is_peer_socket(claimed: &[SocketAddr]) -> bool {
+    claimed.iter().take(ADDRESSES_PER_NODE_MAX).any(as_seen)
+}
+
+fn as_seen(claim: &SocketAddr) -> bool {
+    claim.ip().to_canonical().is_unspecified() && claim.port() == 0
+}
 
 /// The addresses of `claimed` that others may dial, for a node seen at `observed`.
 pub(crate) fn dialable(claimed: &[SocketAddr], observed: SocketAddr) -> Vec<SocketAddr> {
@@ -16,8 +26,12 @@ pub(crate) fn dialable(claimed: &[SocketAddr], observed: SocketAddr) -> Vec<Sock
         };
         // On one machine a node may use either loopback address.
         let same = ip == seen || (ip.is_loopback() && seen.is_loopback());
-        let address = SocketAddr::new(ip, claim.port());
-        if same && claim.port() != 0 && !kept.contains(&address) {
+        let port = match as_seen(claim) {
+            true => observed.port(),
+            false => claim.port(),
+        };
+        let address = SocketAddr::new(ip, port);
+        if same && port != 0 && !kept.contains(&address) {
             kept.push(address);
         }
     }
@@ -52,6 +66,22 @@ mod tests {
             kept(&claimed, "192.0.2.1:9"),
             ["192.0.2.1:1", "192.0.2.1:2"]
         );
+    }
+
+    #[test]
+    fn the_port_the_tracker_sees_is_passed_on_if_peers_are_served_there() {
+        let claimed = ["0.0.0.0:0", "0.0.0.0:7701"];
+        assert_eq!(
+            kept(&claimed, "192.0.2.1:9"),
+            ["192.0.2.1:9", "192.0.2.1:7701"]
+        );
+        assert_eq!(kept(&claimed, "192.0.2.1:7701"), ["192.0.2.1:7701"]);
+        let parsed = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        assert!(is_peer_socket(&parsed(&claimed)));
+        assert!(is_peer_socket(&parsed(&["[::]:0"])));
+        assert!(!is_peer_socket(&parsed(&["0.0.0.0:7701", "192.0.2.1:0"])));
     }
 
     #[test]

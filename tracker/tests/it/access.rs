@@ -32,6 +32,9 @@ fn needs_attach() -> Vec<TrackerRequest> {
         TrackerRequest::Renew,
         TrackerRequest::Leave,
         TrackerRequest::Placements { limit: 4 },
+        TrackerRequest::Introduce {
+            node: NodeId([1; 32]),
+        },
     ];
     for request in &all {
         match request {
@@ -42,7 +45,8 @@ fn needs_attach() -> Vec<TrackerRequest> {
             | TrackerRequest::Lookup { .. }
             | TrackerRequest::Renew
             | TrackerRequest::Leave
-            | TrackerRequest::Placements { .. } => {}
+            | TrackerRequest::Placements { .. }
+            | TrackerRequest::Introduce { .. } => {}
             TrackerRequest::Register { .. }
             | TrackerRequest::Login { .. }
             | TrackerRequest::Attach { .. } => unreachable!("these need none"),

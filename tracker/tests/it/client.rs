@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_protocol::NodeId;
-use antiphon_protocol::codec::{self, LENGTH_BYTES};
+use antiphon_protocol::codec::{self, LENGTH_BYTES, Message as _};
 use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::identity::{CHANNEL_LABEL, DeviceSecret};
-use antiphon_protocol::tracker::{AccessToken, Attached, Password, TrackerReply, TrackerRequest};
+use antiphon_protocol::tracker::{
+    AccessToken, Attached, Password, TrackerNotice, TrackerReply, TrackerRequest,
+};
 use anyhow::{Context as _, Result, bail};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
@@ -130,12 +132,33 @@ impl Client {
     }
 
     pub fn attach_request(&self, token: &AccessToken) -> TrackerRequest {
+        self.attach_request_at(token, "0.0.0.0:7701")
+    }
+
+    /// With the one address that the node claims.
+    pub fn attach_request_at(&self, token: &AccessToken, address: &str) -> TrackerRequest {
         TrackerRequest::Attach {
             token: token.clone(),
             proof: self.proof(),
             node: self.node,
-            addresses: vec!["0.0.0.0:7701".parse().expect("an address")],
+            addresses: vec![address.parse().expect("an address")],
         }
+    }
+
+    /// The next notice of the tracker.
+    pub async fn notice(&self) -> Result<TrackerNotice> {
+        let notice = async {
+            let mut stream = self.quic.accept_uni().await?;
+            let bytes = stream.read_to_end(TrackerNotice::BYTES_MAX + LENGTH_BYTES);
+            let bytes = bytes.await?;
+            let (header, payload) = bytes.split_first_chunk().context("a frame")?;
+            let length = codec::payload_len::<TrackerNotice>(*header)?;
+            anyhow::ensure!(length == payload.len(), "one frame and nothing else");
+            anyhow::Ok(codec::decode(payload)?)
+        };
+        tokio::time::timeout(DEADLINE, notice)
+            .await
+            .context("no notice in time")?
     }
 
     pub async fn attach(&self, token: &AccessToken) -> Result<Attached> {

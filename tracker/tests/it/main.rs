@@ -3,6 +3,7 @@
 mod access;
 mod catalog;
 mod client;
+mod introductions;
 mod limits;
 mod login;
 mod open;
