@@ -8,6 +8,7 @@
 mod commands;
 mod controls;
 mod effects;
+mod introductions;
 mod network;
 mod placement;
 mod player_events;
@@ -18,6 +19,7 @@ mod start;
 mod tracker_link;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant as SystemInstant;
 
@@ -88,6 +90,8 @@ struct Driver {
     rung: Rung,
     data_folder: std::path::PathBuf,
     tracker_connected: bool,
+    /// Where the tracker sees the peers' socket, if it does.
+    outside: Option<SocketAddr>,
     /// The play the core was told of last.
     core_plays: Option<PlayId>,
     /// What the catalog said of tracks lately.
@@ -231,6 +235,11 @@ impl Driver {
             .request(antiphon_protocol::tracker::TrackerRequest::Leave);
         // A courtesy; without it the tracker notices that the connection is gone.
         let _ = tokio::time::timeout(std::time::Duration::from_millis(300), leave).await;
+        // It goes out from the peers' socket, so it says goodbye before that closes.
+        if let Some(client) = self.tracker.client() {
+            client.close();
+        }
+        drop(self.tracker);
         self.peers.shutdown().await;
         if let Some(stage) = self.stage.take() {
             stage.end().await;

@@ -18,6 +18,7 @@ mod fetch;
 mod frame;
 mod handle;
 mod hub;
+mod introductions;
 pub mod limits;
 mod network_thread;
 mod pool;
@@ -25,7 +26,11 @@ mod port;
 mod quic;
 mod rate;
 mod read_buffer;
+mod scope;
 mod session;
+mod settled;
+mod sockets;
+mod swarm_parts;
 mod swarm_task;
 mod tcp;
 mod tls;
@@ -47,6 +52,8 @@ use tokio::sync::mpsc;
 use crate::span_io::{ChunkSink, SpanSource};
 pub use handle::PeerHandle;
 pub use port::PeerPort;
+pub use scope::is_dialable;
+pub use sockets::{Outlets, PeerSockets};
 
 /// The wall clock, as tickets need it.
 pub type WallClock = Arc<dyn Fn() -> UnixSeconds + Send + Sync>;
@@ -56,7 +63,7 @@ pub struct PeerTransportConfig {
     /// The Ed25519 secret that makes the node's transport key.
     pub identity: [u8; 32],
     /// What to listen on, from [`bind`].
-    pub listen: Vec<PeerPort>,
+    pub listen: PeerSockets,
     /// Signs the tickets of this network.
     pub tracker_key: VerifyingKey,
     /// What we allow each neighbor.
@@ -65,21 +72,21 @@ pub struct PeerTransportConfig {
     pub now: WallClock,
 }
 
-/// Takes the ports of a transport, so that they can be told before it starts; port 0 takes a free
-/// one. A port that cannot be had over TCP is used over UDP alone, with a warning in the log.
+/// Opens the ports of a transport, so that they can be told, and the tracker dialed from them, before
+/// it starts; port 0 takes a free one. A port that cannot be had over TCP is used over UDP alone, with a warning in the log.
 ///
 /// # Errors
 /// If an address cannot be listened on.
-pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<PeerPort>, StartError> {
+pub fn bind(addresses: &[SocketAddr]) -> Result<PeerSockets, StartError> {
     let each = addresses.iter().map(|address| PeerPort::take(*address));
-    each.collect()
+    PeerSockets::open(each.collect::<Result<_, _>>()?)
 }
 
 /// Starts the transport.
 pub struct PeerTransport;
 
 impl PeerTransport {
-    /// Opens the sockets and starts the transport's own thread. It ends with [`PeerHandle::shutdown`], or when the
+    /// Starts the transport on the thread of its sockets. It ends with [`PeerHandle::shutdown`], or when the
     /// last handle is dropped.
     ///
     /// # Errors
@@ -115,7 +122,7 @@ pub enum PeerEvent {
     Connected {
         /// Who.
         node: NodeId,
-        /// Whether we dialed.
+        /// Whether we dialed, whichever side got through.
         outbound: bool,
         /// Round trip as measured by the handshakes.
         rtt: Duration,
@@ -123,6 +130,11 @@ pub enum PeerEvent {
         limits: PeerLimits,
         /// Its place, from its ticket.
         region: RegionClass,
+    },
+    /// A dial has no answer yet. The tracker may introduce us, so that the node dials back.
+    Unanswered {
+        /// Who.
+        node: NodeId,
     },
     /// A dial did not lead to a neighbor.
     DialFailed {

@@ -8,40 +8,32 @@
 
 mod address;
 mod backoff;
+mod connect;
 mod link;
+mod notice;
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_protocol::codec::{self, DecodeError, LENGTH_BYTES};
 use antiphon_protocol::identity::{CHANNEL_LABEL, DevicePublic, DeviceSecret};
 use antiphon_protocol::tracker::{AccessToken, Attached, Password, TrackerReply, TrackerRequest};
-use antiphon_protocol::{AccountId, ErrorCode, Millis, NodeId, UnixSeconds, version};
+use antiphon_protocol::{AccountId, ErrorCode, Millis, NodeId, UnixSeconds};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::pinned_certificate;
+use crate::peers::Outlets;
 
 pub use address::{ParseTrackerAddressError, TrackerAddress};
+pub use connect::{CONNECT_TIMEOUT, ConnectError};
 pub use link::{LinkEvent, TrackerLink, TrackerLinkConfig};
 
-/// For resolving the name and the handshake, all addresses together.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For one request and its reply.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests under way at once; more wait. An album page asks a handful; guess.
 const REQUESTS_MAX: usize = 16;
-/// Silence after which the connection counts as lost: a tracker that was killed and came back is
-/// noticed this soon. Two keep-alives may get lost.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-/// Well within what keeps NAT mappings alive: most drop a UDP mapping after 30 s of silence.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// First guess of the round trip, so that the first loss is noticed sooner than with QUIC's own
-/// guess of a third of a second.
-const INITIAL_RTT: Duration = Duration::from_millis(100);
-
 /// A session of a device, from `Register` or `Login`.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -59,6 +51,8 @@ pub struct TrackerClient {
     connection: quinn::Connection,
     /// Kept because the connection ends with it.
     _endpoint: quinn::Endpoint,
+    /// Whether it goes out from a socket that peers are served on.
+    from_peer_socket: bool,
     slots: Arc<Semaphore>,
 }
 
@@ -68,12 +62,19 @@ impl TrackerClient {
     /// # Errors
     /// If the tracker cannot be found or reached, or has another certificate.
     pub async fn connect(address: &TrackerAddress) -> Result<Self, ConnectError> {
-        match timeout(CONNECT_TIMEOUT, connect(address)).await {
-            Ok(connected) => connected,
-            Err(_) => Err(ConnectError::TimedOut {
-                address: address.to_string(),
-            }),
-        }
+        connect::connect(address, &Outlets::default()).await
+    }
+
+    /// Connects from a socket that peers are served on, if one reaches the tracker, so that the
+    /// tracker sees where peers reach this node.
+    ///
+    /// # Errors
+    /// As [`TrackerClient::connect`].
+    pub async fn connect_from(
+        address: &TrackerAddress,
+        outlets: &Outlets,
+    ) -> Result<Self, ConnectError> {
+        connect::connect(address, outlets).await
     }
 
     /// Creates an account and logs in.
@@ -168,6 +169,18 @@ impl TrackerClient {
         Ok(codec::decode(&payload)?)
     }
 
+    /// Whether the address the tracker sees is one that peers are served at.
+    #[must_use]
+    pub const fn is_from_peer_socket(&self) -> bool {
+        self.from_peer_socket
+    }
+
+    /// Where the tracker is.
+    #[must_use]
+    pub fn remote(&self) -> SocketAddr {
+        self.connection.remote_address()
+    }
+
     /// Waits until the connection is lost.
     pub async fn lost(&self) {
         self.connection.closed().await;
@@ -199,112 +212,6 @@ fn session(reply: TrackerReply) -> Result<Session, RequestError> {
         }),
         _ => Err(RequestError::Unexpected),
     }
-}
-
-async fn connect(address: &TrackerAddress) -> Result<TrackerClient, ConnectError> {
-    let unknown = |reason: String| ConnectError::Unknown {
-        host: address.host().to_owned(),
-        reason,
-    };
-    let resolved = tokio::net::lookup_host((address.host(), address.port())).await;
-    let resolved: Vec<_> = resolved
-        .map_err(|error| unknown(error.to_string()))?
-        .collect();
-    let mut last = unknown("it has no address".to_owned());
-    for remote in resolved.into_iter().take(ADDRESSES_TRIED) {
-        match connect_to(address, remote).await {
-            Ok(client) => return Ok(client),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// Addresses of one name that are tried: IPv4 and IPv6, two each.
-const ADDRESSES_TRIED: usize = 4;
-
-async fn connect_to(
-    address: &TrackerAddress,
-    remote: SocketAddr,
-) -> Result<TrackerClient, ConnectError> {
-    let failed = |reason: String| ConnectError::Failed { remote, reason };
-    let local: SocketAddr = match remote {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let endpoint = quinn::Endpoint::client(local).map_err(|error| failed(error.to_string()))?;
-    let tls = pinned_certificate::tls(address.fingerprint(), version::TRACKER_ALPN);
-    let mut config = quinn::ClientConfig::new(pinned_certificate::quic(tls));
-    config.transport_config(Arc::new(transport_config()));
-    let connecting = endpoint
-        .connect_with(config, remote, address.host())
-        .map_err(|error| failed(error.to_string()))?;
-    match connecting.await {
-        Ok(connection) => Ok(TrackerClient {
-            connection,
-            _endpoint: endpoint,
-            slots: Arc::new(Semaphore::new(REQUESTS_MAX)),
-        }),
-        Err(error) if pinned_certificate::is_wrong_certificate(&error) => {
-            Err(ConnectError::Certificate { remote })
-        }
-        Err(error) => Err(failed(error.to_string())),
-    }
-}
-
-/// The tracker opens no streams, and a reply is as long as its frame may be.
-fn transport_config() -> quinn::TransportConfig {
-    let window = |bytes: usize| quinn::VarInt::from_u32(u32::try_from(bytes).unwrap_or(u32::MAX));
-    let reply = antiphon_protocol::limits::TRACKER_FRAME_BYTES_MAX + LENGTH_BYTES;
-    let mut config = quinn::TransportConfig::default();
-    config
-        .max_concurrent_bidi_streams(0_u32.into())
-        .max_concurrent_uni_streams(0_u32.into())
-        .stream_receive_window(window(reply))
-        .receive_window(window(4 * reply))
-        .send_window(reply as u64)
-        .datagram_receive_buffer_size(None)
-        .initial_rtt(INITIAL_RTT)
-        .keep_alive_interval(Some(KEEP_ALIVE))
-        .max_idle_timeout(IDLE_TIMEOUT.try_into().ok());
-    config
-}
-
-/// Why there is no connection to the tracker.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The name does not resolve.
-    #[error("cannot find the tracker {host}: {reason}; check its name and your network")]
-    Unknown {
-        /// The name.
-        host: String,
-        /// What the system said.
-        reason: String,
-    },
-    /// It does not answer.
-    #[error("the tracker {address} does not answer; check that it runs and that UDP gets through")]
-    TimedOut {
-        /// The whole address.
-        address: String,
-    },
-    /// It answers with another certificate than the address says.
-    #[error(
-        "the tracker at {remote} has another certificate than its address says; get the new \
-         address from its operator, and do not log in before"
-    )]
-    Certificate {
-        /// Where.
-        remote: SocketAddr,
-    },
-    /// The handshake failed.
-    #[error("cannot connect to the tracker at {remote}: {reason}")]
-    Failed {
-        /// Where.
-        remote: SocketAddr,
-        /// What went wrong.
-        reason: String,
-    },
 }
 
 /// Why a request to the tracker had no answer to use.

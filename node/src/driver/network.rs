@@ -29,6 +29,7 @@ impl Driver {
                 };
                 self.neighbor(node, event);
             }
+            PeerEvent::Unanswered { node } => self.ask_introduction(node),
             PeerEvent::DialFailed { node } => self.neighbor(node, NeighborEvent::DialFailed),
             PeerEvent::Disconnected { node, code } => {
                 self.neighbor(node, NeighborEvent::Disconnected { code });

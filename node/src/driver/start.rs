@@ -1,7 +1,6 @@
 //! How a node comes up: keys, store, transports, player, and then the loop.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +27,7 @@ use crate::identity::{Identity, IdentityError, secret_file};
 use crate::licenses::{Licenses, TrustedKeys};
 use crate::node::{COMMANDS_MAX, Node, NodeHandle};
 use crate::origin_client::OriginClient;
-use crate::peers::{self, PeerPort, PeerTransport, PeerTransportConfig};
+use crate::peers::{self, PeerSockets, PeerTransport, PeerTransportConfig};
 use crate::play_log::PlayLog;
 use crate::play_queue::PlayQueue;
 use crate::session::{Credentials, Session, SessionError, load_network};
@@ -59,12 +58,10 @@ impl Node {
         let wake = Arc::new(Notify::new());
         let stage = open_stage(&config, &wake)?;
         // The peers' port must be known before the tracker is told of it, and the tracker's key
-        // before peers are let in; so the port is taken first and handed over.
+        // before peers are let in; so the port is opened first, the tracker dialed from it, and
+        // then handed over.
         let listen = peers::bind(&config.listen)?;
-        let addresses = listen.iter().map(PeerPort::address);
-        let addresses = addresses.collect::<io::Result<_>>();
-        let addresses = addresses.map_err(StartError::Socket)?;
-        let (tracker, link, attached) = attach(&config, &session, &identity, addresses).await?;
+        let (tracker, link, attached) = attach(&config, &session, &identity, &listen).await?;
         let trusted = trusted(&attached)?;
         let (peers, peer_events) =
             start_peers(&config, (&identity, &store), listen, &trusted).await?;
@@ -120,7 +117,7 @@ impl Node {
 async fn start_peers(
     config: &NodeConfig,
     (identity, store): (&Identity, &ChunkStore),
-    listen: Vec<PeerPort>,
+    listen: PeerSockets,
     trusted: &TrustedKeys,
 ) -> Result<(PeerHandle, mpsc::Receiver<PeerEvent>), StartError> {
     let sink: Arc<dyn ChunkSink> = Arc::new(store.clone());
@@ -204,6 +201,7 @@ fn assemble(
         rung: config.rung,
         data_folder: config.data_folder.clone(),
         tracker_connected: false,
+        outside: None,
         core_plays: None,
         summaries: BTreeMap::new(),
         tracks: BTreeMap::new(),
@@ -329,7 +327,7 @@ async fn attach(
     config: &NodeConfig,
     session: &Session,
     identity: &Arc<Identity>,
-    addresses: Vec<SocketAddr>,
+    listen: &PeerSockets,
 ) -> Result<(TrackerLink, mpsc::Receiver<LinkEvent>, Attached), StartError> {
     let remembered = load_network(&config.data_folder)?;
     let link_config = TrackerLinkConfig {
@@ -337,7 +335,8 @@ async fn attach(
         token: session.token.clone(),
         device: Arc::new(DeviceSecret::from_bytes(&identity.device.to_bytes())),
         node: identity.node,
-        addresses,
+        addresses: listen.addresses().to_vec(),
+        outlets: listen.outlets(),
     };
     let (link, mut events) = TrackerLink::start(link_config);
     // The event goes back to the driver's queue, so that it is handled once, like any later one.

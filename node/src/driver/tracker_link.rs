@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use antiphon_protocol::limits::ADDRESSES_PER_NODE_MAX;
-use antiphon_protocol::peer::{Extent, PeerContact};
-use antiphon_protocol::ticket::RegionClass;
+use antiphon_protocol::peer::Extent;
 use antiphon_protocol::tracker::{
     AnnounceEntry, Attached, Holder, OpenedTrack, Passes, Placement, TrackerReply, TrackerRequest,
 };
@@ -70,6 +68,7 @@ impl Driver {
     pub(super) fn on_link(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Up(attached) => self.on_attached(&attached),
+            LinkEvent::Introduced { node, address } => self.on_introduced(node, address),
             LinkEvent::Down => {
                 if self.tracker_connected {
                     tracing::info!("the tracker is gone; going on without it");
@@ -89,7 +88,7 @@ impl Driver {
 
     fn on_attached(&mut self, attached: &Attached) {
         self.tracker_connected = true;
-        self.name_ourselves(attached.observed.ip());
+        self.name_ourselves(attached.observed);
         self.origin.set_origins(attached.origins.clone());
         self.use_passes(&attached.passes);
         self.origin.warm();
@@ -98,25 +97,6 @@ impl Driver {
         }
         self.tell_tracker_rtt();
         self.feed(Input::Tracker(TrackerEvent::Reachable));
-    }
-
-    /// What peers that search are told of this node: its ports at the address the tracker sees.
-    fn name_ourselves(&mut self, observed: std::net::IpAddr) {
-        let addresses = self.peers.listen_addresses().iter().map(|address| {
-            let ip = if address.ip().is_unspecified() {
-                observed
-            } else {
-                address.ip()
-            };
-            std::net::SocketAddr::new(ip, address.port())
-        });
-        let addresses = addresses.take(ADDRESSES_PER_NODE_MAX).collect();
-        let (node, region) = (self.identity.node, RegionClass::default());
-        self.directory.set_ourselves(PeerContact {
-            node,
-            region,
-            addresses,
-        });
     }
 
     fn tell_tracker_rtt(&mut self) {

@@ -66,6 +66,14 @@ impl PeerHandle {
         }
     }
 
+    /// Dials a node that was introduced, at the address it is seen at; within limits, and said of
+    /// only if it leads to a neighbor.
+    pub fn dial_back(&self, node: NodeId, address: SocketAddr) {
+        let command = Command::DialBack { node, address };
+        // A transport that is busy does without, as if the introduction had got lost.
+        let _ = self.hub.commands.try_send(command);
+    }
+
     /// Ends the connection with a neighbor and tells it why.
     pub fn close(&self, node: NodeId, code: ErrorCode) {
         if let Some(neighbor) = self.hub.neighbor(node) {

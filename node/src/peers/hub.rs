@@ -32,6 +32,10 @@ pub(super) enum Command {
         node: NodeId,
         addresses: Vec<SocketAddr>,
     },
+    DialBack {
+        node: NodeId,
+        address: SocketAddr,
+    },
     Open {
         peer: PeerId,
         connection: ConnectionId,
@@ -181,6 +185,11 @@ impl Hub {
     /// True if the driver waited for this dial; it does no more.
     pub(super) fn dial_ends(&self, node: NodeId) -> bool {
         lock(&self.dialing).remove(&node)
+    }
+
+    /// Whether the driver waits for a dial of this node.
+    pub(super) fn is_dialing(&self, node: NodeId) -> bool {
+        lock(&self.dialing).contains(&node)
     }
 
     pub(super) fn fetch_begins(&self, fetch: FetchId) -> CancellationToken {

@@ -72,6 +72,21 @@ pub const TCP_BACKLOG: i32 = 64;
 /// before IPv4 (RFC 8305).
 pub const QUIC_HEAD_START: Duration = Duration::from_millis(250);
 
+/// How long a dial may stay unanswered before the tracker is asked to introduce this node: within
+/// a continent a round trip takes less, so whoever can be dialed directly costs the tracker
+/// nothing, and the dials that need it are not held up for much more than the introduction takes
+/// anyway. Guess.
+pub const ANSWER_PATIENCE: Duration = Duration::from_millis(100);
+/// Dials watched for an answer; twice those under way, because some end at once.
+pub const UNANSWERED_MAX: usize = 2 * PENDING_OUTGOING_MAX as usize;
+/// Dials back under way for those who were introduced, of [`PENDING_OUTGOING_MAX`] in all: strangers
+/// cannot take the others.
+pub const DIAL_BACKS_MAX: usize = 4;
+/// Dials back a second: as many new neighbors as a node can use; guess.
+pub const DIAL_BACKS_PER_SECOND: u32 = 1;
+/// Dials back at once after a pause: a node that is the only holder of a new track; guess.
+pub const DIAL_BACKS_BURST: u32 = 16;
+
 /// A silent connection is given up after this; longer than two keep-alives.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// Keeps the connection and the mappings of NATs on the way alive: most drop a UDP mapping after

@@ -5,56 +5,101 @@
 //! together). It is far more than a line brings, and the player and the driver have theirs. Serving
 //! reads files elsewhere; fetching writes them here, which the system's cache takes at once.
 
+use std::fmt;
 use std::sync::Arc;
 use std::thread;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use super::swarm_parts::Parts;
 use super::swarm_task::{self, Started};
 use super::{PeerTransportConfig, StartError, limits};
 use crate::span_io::{ChunkSink, SpanSource};
 
-/// Starts the thread. It ends a moment after the transport has been told to stop.
+/// What the thread is to run.
+struct Work {
+    parts: Parts,
+    sink: Arc<dyn ChunkSink>,
+    source: Arc<dyn SpanSource>,
+    told: oneshot::Sender<Result<Started, StartError>>,
+}
+
+/// The thread before the transport starts: it drives what was opened on it already. Dropped, it
+/// ends.
+pub(super) struct NetworkThread {
+    runtime: Handle,
+    work: oneshot::Sender<Work>,
+}
+
+impl NetworkThread {
+    pub(super) fn start() -> Result<Self, StartError> {
+        let system = |error: std::io::Error| StartError::Thread(error.to_string());
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(system)?;
+        let handle = runtime.handle().clone();
+        let (work, works) = oneshot::channel();
+        let body = move || {
+            run(&runtime, works);
+            // Whoever still reads a file is not waited for.
+            runtime.shutdown_background();
+        };
+        let thread = thread::Builder::new().name("antiphon-peers".to_owned());
+        thread.spawn(body).map_err(system)?;
+        Ok(Self {
+            runtime: handle,
+            work,
+        })
+    }
+
+    /// What is opened while the guard lives is driven by this thread.
+    pub(super) fn enter(&self) -> EnterGuard<'_> {
+        self.runtime.enter()
+    }
+}
+
+impl fmt::Debug for NetworkThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NetworkThread")
+    }
+}
+
+/// Starts the transport on the thread of its sockets. The thread ends a moment after the transport
+/// has been told to stop.
 pub(super) async fn start(
     config: PeerTransportConfig,
     sink: Arc<dyn ChunkSink>,
     source: Arc<dyn SpanSource>,
 ) -> Result<Started, StartError> {
-    let system = |error: std::io::Error| StartError::Thread(error.to_string());
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(system)?;
+    let lost = || StartError::Thread("it ended".to_owned());
+    let (thread, parts) = Parts::of(config);
     let (told, tell) = oneshot::channel();
-    let work = move || {
-        run(&runtime, config, sink, source, told);
-        // Whoever still reads a file is not waited for.
-        runtime.shutdown_background();
+    let work = Work {
+        parts,
+        sink,
+        source,
+        told,
     };
-    let thread = thread::Builder::new().name("antiphon-peers".to_owned());
-    thread.spawn(work).map_err(system)?;
-    let lost = |_| StartError::Thread("it ended".to_owned());
-    tell.await.map_err(lost)?
+    thread.work.send(work).map_err(|_| lost())?;
+    tell.await.map_err(|_| lost())?
 }
 
-fn run(
-    runtime: &Runtime,
-    config: PeerTransportConfig,
-    sink: Arc<dyn ChunkSink>,
-    source: Arc<dyn SpanSource>,
-    told: oneshot::Sender<Result<Started, StartError>>,
-) {
+fn run(runtime: &Runtime, work: oneshot::Receiver<Work>) {
     runtime.block_on(async {
-        match swarm_task::prepare(config, sink, source).await {
+        let Ok(work) = work.await else {
+            return;
+        };
+        match swarm_task::prepare(work.parts, work.sink, work.source).await {
             Ok((started, transport)) => {
                 // Nobody waits any more: the handle is dropped, which stops the transport.
-                let _ = told.send(Ok(started));
+                let _ = work.told.send(Ok(started));
                 transport.await;
                 // The last packets are on their way.
                 sleep(limits::FAREWELL).await;
             }
             Err(error) => {
-                let _ = told.send(Err(error));
+                let _ = work.told.send(Err(error));
             }
         }
     });

@@ -4,8 +4,8 @@
 //! handshake, starts with a window smaller than a chunk with its hashes, and prefers a cipher that
 //! costs more than AES where the processor helps with AES.
 //!
-//! Not here: hole punching, changes of interfaces, and whether the peer is the one dialed; the
-//! swarm compares that.
+//! Not here: who dials whom through routers ([`introductions`](super::introductions)), changes of
+//! interfaces, and whether the peer is the one dialed; the swarm compares that.
 
 mod config;
 mod handshake;
@@ -16,7 +16,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -29,7 +29,7 @@ use libp2p::core::transport::{
 };
 use libp2p::core::{Endpoint as Role, Multiaddr};
 use libp2p::multiaddr::Protocol;
-use quinn::{Endpoint, ServerConfig, TokioRuntime};
+use quinn::Endpoint;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::Semaphore;
 
@@ -39,6 +39,7 @@ use self::listener::Listener;
 pub(super) use self::muxer::Muxer;
 use super::address::multiaddr;
 use super::limits;
+use super::sockets::{any_port, endpoint};
 use super::tls::{PeerTls, SERVER_NAME};
 
 /// What goes wrong with a connection or the socket under it.
@@ -77,8 +78,8 @@ type Event = TransportEvent<BoxFuture<'static, Connected>, QuicError>;
 /// The sockets of a node.
 pub(super) struct QuicTransport {
     config: Config,
-    /// Bound already, to be listened on.
-    held: Vec<UdpSocket>,
+    /// Open already, to be listened on.
+    held: Vec<Endpoint>,
     /// As many as the configuration has addresses.
     listeners: Vec<Listener>,
     /// For dialing where nothing listens, one for each family at most.
@@ -91,8 +92,8 @@ pub(super) struct QuicTransport {
 }
 
 impl QuicTransport {
-    /// Addresses of `held`, from [`bind`], are listened on there; others take a socket of their own.
-    pub(super) fn new(tls: &PeerTls, held: Vec<UdpSocket>) -> Result<Self, ConfigError> {
+    /// Addresses of `held` are listened on there; others take a socket of their own.
+    pub(super) fn new(tls: &PeerTls, held: Vec<Endpoint>) -> Result<Self, ConfigError> {
         Ok(Self {
             config: Config::new(tls)?,
             held,
@@ -114,21 +115,15 @@ impl QuicTransport {
     fn listener(&mut self, address: SocketAddr) -> io::Result<Endpoint> {
         let mut held = self.held.iter();
         let held = held.position(|held| held.local_addr().is_ok_and(|at| at == address));
-        let socket = match held {
-            Some(held) => self.held.swap_remove(held),
-            None => bind(address)?,
-        };
-        let server = self.config.server.clone();
-        self.endpoint(Some(server), socket)
-    }
-
-    fn dialer(&self, address: SocketAddr) -> io::Result<Endpoint> {
-        self.endpoint(None, bind(address)?)
-    }
-
-    fn endpoint(&self, server: Option<ServerConfig>, socket: UdpSocket) -> io::Result<Endpoint> {
-        let endpoint = self.config.endpoint.clone();
-        Endpoint::new(endpoint, server, socket, Arc::new(TokioRuntime))
+        let server = Some(self.config.server.clone());
+        match held {
+            Some(held) => {
+                let held = self.held.swap_remove(held);
+                held.set_server_config(server);
+                Ok(held)
+            }
+            None => endpoint(server, bind(address)?),
+        }
     }
 
     /// The endpoint that dials `to`: the one that listens, because NATs then give both directions
@@ -136,7 +131,7 @@ impl QuicTransport {
     fn endpoint_for(&mut self, to: SocketAddr, port: PortUse) -> io::Result<Endpoint> {
         let from = any_port(to.ip());
         if port == PortUse::New {
-            return self.dialer(from);
+            return endpoint(None, bind(from)?);
         }
         if let Some(listener) = self.listeners.iter().find(|listener| listener.reaches(to)) {
             return Ok(listener.endpoint());
@@ -144,9 +139,9 @@ impl QuicTransport {
         if let Some((_, endpoint)) = self.dialers.iter().find(|(bound, _)| *bound == from) {
             return Ok(endpoint.clone());
         }
-        let endpoint = self.dialer(from)?;
-        self.dialers.push((from, endpoint.clone()));
-        Ok(endpoint)
+        let dialer = endpoint(None, bind(from)?)?;
+        self.dialers.push((from, dialer.clone()));
+        Ok(dialer)
     }
 }
 
@@ -238,14 +233,6 @@ impl Transport for QuicTransport {
 
 fn failed(error: io::Error) -> TransportError<QuicError> {
     TransportError::Other(error.into())
-}
-
-fn any_port(like: IpAddr) -> SocketAddr {
-    let any = match like {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    SocketAddr::new(any, 0)
 }
 
 /// A socket to listen on or dial from.

@@ -206,7 +206,8 @@ async fn converse(hub: &Arc<Hub>, seat: Seat, greeting: Greeting) {
     let neighbor = Arc::new(neighbor);
     let connected = PeerEvent::Connected {
         node: seat.node,
-        outbound: seat.outbound,
+        // Whoever got through: what counts is whether we wanted it.
+        outbound: hub.is_dialing(seat.node),
         rtt: greeting.rtt,
         limits: greeting.limits,
         region: greeting.ticket.region,

@@ -1,150 +1,66 @@
 //! The task that owns the libp2p swarm: connections come and go here, streams are handed on.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use antiphon_protocol::NodeId;
 use futures::StreamExt;
-use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::core::ConnectedPoint;
-use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Stream, Swarm, Transport as _, ping, swarm};
+use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::{PeerId, Stream, Swarm, ping};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::address::{multiaddr, node_of, peer_of, tcp_multiaddr};
-use super::behaviour::{Inbound, StreamKind, Streams};
+use super::address::{multiaddr, node_of, peer_of};
+use super::behaviour::{Inbound, StreamKind};
 use super::handle::PeerHandle;
 use super::hub::{Command, Hub, HubParts};
+use super::introductions::Introductions;
 use super::session::{self, Seat};
-use super::ways::Ways;
-use super::{PeerEvent, PeerPort, PeerTransportConfig, StartError, limits};
+use super::settled::Settled;
+use super::swarm_parts::{Behaviour, BehaviourEvent, Parts};
+use super::{PeerEvent, StartError, limits};
 use crate::span_io::{ChunkSink, SpanSource};
-
-#[derive(NetworkBehaviour)]
-struct Behaviour {
-    limits: connection_limits::Behaviour,
-    streams: Streams,
-    ping: ping::Behaviour,
-}
 
 /// What a transport that started gives.
 pub(super) type Started = (PeerHandle, mpsc::Receiver<PeerEvent>);
 
-/// Opens the sockets. The future that is returned beside the handle runs the transport to its end.
+/// Lets others in. The future that is returned beside the handle runs the transport to its end.
 pub(super) async fn prepare(
-    config: PeerTransportConfig,
+    mut parts: Parts,
     sink: Arc<dyn ChunkSink>,
     source: Arc<dyn SpanSource>,
 ) -> Result<(Started, impl Future<Output = ()>), StartError> {
-    let keypair = Keypair::ed25519_from_bytes(config.identity).map_err(|_| StartError::Identity)?;
+    let keypair = Keypair::ed25519_from_bytes(parts.identity).map_err(|_| StartError::Identity)?;
     let me = node_of(&keypair.public().to_peer_id()).ok_or(StartError::Identity)?;
-    let (swarm, listening) = listen(&keypair, config.listen).await?;
+    let settled = Settled::default();
+    let swarm = parts.listen(&keypair, settled.clone()).await?;
     let (events, events_out) = mpsc::channel(limits::EVENT_QUEUE_MAX);
     let (commands, commands_in) = mpsc::channel(limits::COMMAND_QUEUE_MAX);
     let hub = Arc::new(Hub::new(HubParts {
-        limits: config.limits,
-        tracker_key: config.tracker_key,
-        now: config.now,
+        limits: parts.limits,
+        tracker_key: parts.tracker_key,
+        now: parts.now,
         sink,
         source,
         events,
         commands,
     }));
-    let _ = hub.listening.set(listening);
+    let _ = hub.listening.set(parts.listening);
     let task = SwarmTask {
         me,
         swarm,
         hub: Arc::clone(&hub),
         connections: HashMap::new(),
+        settled,
+        introductions: Introductions::new(),
     };
     let started = (PeerHandle::new(me, hub), events_out);
     Ok((started, task.run(commands_in)))
-}
-
-/// The swarm on its ports, and their addresses. An unspecified IP stays so: whoever publishes the
-/// address knows better than one interface which IP others reach.
-async fn listen(
-    keypair: &Keypair,
-    ports: Vec<PeerPort>,
-) -> Result<(Swarm<Behaviour>, Vec<SocketAddr>), StartError> {
-    let transport = |error: io::Error| StartError::Transport(error.to_string());
-    let (mut udp, mut tcp, mut listening) = (Vec::new(), Vec::new(), Vec::new());
-    let mut listens = Vec::new();
-    for port in ports {
-        let address = port.address().map_err(transport)?;
-        listens.push((address, multiaddr(address)));
-        listening.push(address);
-        udp.push(port.udp);
-        if let Some(port) = port.tcp {
-            let address = port.local_addr().map_err(transport)?;
-            listens.push((address, tcp_multiaddr(address)));
-            tcp.push(port);
-        }
-    }
-    let mut swarm = build(keypair, udp, tcp)?;
-    for (address, wanted) in listens {
-        let listened = timeout(limits::LISTEN_TIMEOUT, listen_on(&mut swarm, wanted)).await;
-        let listened = listened.unwrap_or_else(|_| Err("no network interface is up".to_owned()));
-        listened.map_err(|reason| StartError::Listen { address, reason })?;
-    }
-    Ok((swarm, listening))
-}
-
-async fn listen_on(swarm: &mut Swarm<Behaviour>, address: Multiaddr) -> Result<(), String> {
-    let listener = swarm
-        .listen_on(address)
-        .map_err(|error| error.to_string())?;
-    loop {
-        match swarm.select_next_some().await {
-            SwarmEvent::NewListenAddr { listener_id, .. } if listener_id == listener => {
-                return Ok(());
-            }
-            SwarmEvent::ListenerClosed {
-                listener_id,
-                reason,
-                ..
-            } if listener_id == listener => {
-                let reason = reason.err().map(|error| error.to_string());
-                return Err(reason.unwrap_or_else(|| "closed".to_owned()));
-            }
-            _ => {}
-        }
-    }
-}
-
-fn build(
-    keypair: &Keypair,
-    udp: Vec<UdpSocket>,
-    tcp: Vec<TcpListener>,
-) -> Result<Swarm<Behaviour>, StartError> {
-    let connections = ConnectionLimits::default()
-        .with_max_pending_incoming(Some(limits::PENDING_INCOMING_MAX))
-        .with_max_pending_outgoing(Some(limits::PENDING_OUTGOING_MAX))
-        .with_max_established(Some(limits::CONNECTIONS_MAX))
-        .with_max_established_per_peer(Some(limits::CONNECTIONS_PER_NODE_MAX));
-    let behaviour = Behaviour {
-        limits: connection_limits::Behaviour::new(connections),
-        streams: Streams::default(),
-        ping: ping::Behaviour::new(ping::Config::new().with_interval(limits::PING_INTERVAL)),
-    };
-    let transport = Ways::new(keypair, udp, tcp)
-        .map_err(|error| StartError::Transport(error.to_string()))?
-        .boxed();
-    let config = swarm::Config::with_tokio_executor()
-        // The first request on a stream carries the negotiation along: no round trip.
-        .with_substream_upgrade_protocol_override(Version::V1Lazy)
-        .with_max_negotiating_inbound_streams(limits::STREAMS_MAX as usize)
-        .with_idle_connection_timeout(limits::IDLE_TIMEOUT);
-    let me = keypair.public().to_peer_id();
-    Ok(Swarm::new(transport, behaviour, me, config))
 }
 
 struct SwarmTask {
@@ -153,6 +69,9 @@ struct SwarmTask {
     hub: Arc<Hub>,
     /// Bounded by the connection limits.
     connections: HashMap<ConnectionId, Connection>,
+    /// Shared with the transport, which dials.
+    settled: Settled,
+    introductions: Introductions,
 }
 
 struct Connection {
@@ -172,6 +91,7 @@ impl SwarmTask {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(command) = commands.recv() => self.handle_command(command),
+                node = self.introductions.unanswered() => self.unanswered(node),
                 event = self.swarm.select_next_some() => self.handle_event(event),
             }
         }
@@ -183,11 +103,16 @@ impl SwarmTask {
     fn handle_command(&mut self, command: Command) {
         match command {
             Command::Dial { node, addresses } => {
-                // With a connection there already, what becomes of it answers the dial.
-                if !self.knows(node) && !self.dial(node, addresses) {
+                // With a connection there or on its way, what becomes of it answers the dial.
+                if self.knows(node) || self.introductions.is_dialing_back(node) {
+                    return;
+                }
+                self.introductions.dialing(node, &addresses);
+                if !self.dial(node, addresses) {
                     self.dial_ended(node);
                 }
             }
+            Command::DialBack { node, address } => self.dial_back(node, address),
             Command::Open {
                 peer,
                 connection,
@@ -203,6 +128,24 @@ impl SwarmTask {
             Command::Close(connection) => {
                 self.swarm.close_connection(connection);
             }
+        }
+    }
+
+    /// Dials whoever was introduced, unless the two are about to meet anyway.
+    fn dial_back(&mut self, node: NodeId, address: SocketAddr) {
+        let meets = self.knows(node) || node == self.me;
+        if meets || !self.introductions.dials_back(node, Instant::now()) {
+            return;
+        }
+        if !self.dial(node, vec![address]) {
+            self.introductions.dialed(node);
+        }
+    }
+
+    /// Has the driver ask for an introduction if the way to `node` is still not open.
+    fn unanswered(&self, node: NodeId) {
+        if !self.knows(node) && self.hub.is_dialing(node) {
+            self.hub.tell_later(PeerEvent::Unanswered { node });
         }
     }
 
@@ -270,7 +213,9 @@ impl SwarmTask {
                 ..
             } => {
                 tracing::debug!(%peer, %error, "dial failed");
+                self.settled.settle(peer);
                 if let Some(node) = node_of(&peer) {
+                    self.introductions.dialed(node);
                     self.dial_ended(node);
                 }
             }
@@ -296,6 +241,8 @@ impl SwarmTask {
             self.swarm.close_connection(connection);
             return;
         };
+        self.settled.settle(peer);
+        self.introductions.dialed(node);
         let (inbound, inbound_out) = mpsc::channel(limits::STREAMS_MAX as usize);
         let (gone, ended) = (CancellationToken::new(), CancellationToken::new());
         let new = Connection {

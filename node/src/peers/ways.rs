@@ -4,7 +4,7 @@
 //! start, unless UDP has just been seen not to get through; while a connection over QUIC is alive,
 //! UDP does get through, and nothing is tried over TCP.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::TcpListener;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,11 +19,14 @@ use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{DialOpts, ListenerId, Transport, TransportError, TransportEvent};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
+use quinn::Endpoint;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::address::{socket_address, tcp_address};
 use super::limits;
 use super::quic::{self, ConfigError, QuicError, QuicTransport};
+use super::settled::Settled;
 use super::tcp::{self, TcpError, TcpTransport};
 use super::tls::PeerTls;
 
@@ -34,6 +37,8 @@ pub(super) enum WayError {
     Quic(#[from] QuicError),
     #[error("over TCP: {0}")]
     Tcp(#[from] TcpError),
+    #[error("the node is connected otherwise")]
+    Settled,
 }
 
 type Connected = Result<(PeerId, StreamMuxerBox), WayError>;
@@ -44,19 +49,22 @@ pub(super) struct Ways {
     quic: QuicTransport,
     tcp: TcpTransport,
     udp: Arc<Udp>,
+    settled: Settled,
 }
 
 impl Ways {
     pub(super) fn new(
         keypair: &Keypair,
-        udp: Vec<UdpSocket>,
+        udp: Vec<Endpoint>,
         tcp: Vec<TcpListener>,
+        settled: Settled,
     ) -> Result<Self, ConfigError> {
         let tls = PeerTls::new(keypair)?;
         Ok(Self {
             quic: QuicTransport::new(&tls, udp)?,
             tcp: TcpTransport::new(&tls, tcp)?,
             udp: Arc::default(),
+            settled,
         })
     }
 }
@@ -107,7 +115,9 @@ impl Transport for Ways {
             let (peer, muxer) = tcp::dial(connector, to, expected).await?;
             Ok((peer, StreamMuxerBox::new(muxer)))
         };
-        Ok(either(Arc::clone(&self.udp), over_quic, over_tcp).boxed())
+        let dial = either(Arc::clone(&self.udp), over_quic, over_tcp);
+        let settled = expected.map(|peer| self.settled.of(peer));
+        Ok(unless_settled(dial, settled.unwrap_or_default()).boxed())
     }
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Event> {
@@ -181,6 +191,19 @@ impl Udp {
             true => Duration::ZERO,
             false => limits::QUIC_HEAD_START,
         })
+    }
+}
+
+/// A dial to its end, or until it is not needed any more.
+async fn unless_settled<T>(
+    dial: impl Future<Output = Result<T, WayError>>,
+    settled: CancellationToken,
+) -> Result<T, WayError> {
+    tokio::select! {
+        // What has led somewhere may stand at the other side already.
+        biased;
+        led = dial => led,
+        () = settled.cancelled() => Err(WayError::Settled),
     }
 }
 
@@ -266,6 +289,18 @@ mod tests {
         let failed = either(Arc::clone(&udp), refused, pending()).await;
         assert!(matches!(failed, Err(WayError::Quic(_))));
         assert_eq!(udp.head_start(), Some(limits::QUIC_HEAD_START));
+    }
+
+    #[tokio::test]
+    async fn a_dial_ends_when_its_node_is_connected_otherwise_but_not_what_it_led_to() {
+        let (settled, peer) = (Settled::default(), PeerId::random());
+        let over = settled.of(peer);
+        settled.settle(peer);
+        let ended = unless_settled(pending::<Result<u8, WayError>>(), over.clone()).await;
+        assert!(matches!(ended, Err(WayError::Settled)));
+        let led = unless_settled(ready(Ok(1)), over).await;
+        assert_eq!(led.expect("it led there first"), 1);
+        assert!(!settled.of(peer).is_cancelled(), "the next dial is another");
     }
 
     #[tokio::test]

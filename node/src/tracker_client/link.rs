@@ -1,17 +1,21 @@
 //! The connection to the tracker that is always there, or being made.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_protocol::identity::DeviceSecret;
-use antiphon_protocol::tracker::{AccessToken, Attached, TrackerReply, TrackerRequest};
+use antiphon_protocol::limits::ADDRESSES_PER_NODE_MAX;
+use antiphon_protocol::tracker::{
+    AccessToken, Attached, TrackerNotice, TrackerReply, TrackerRequest,
+};
 use antiphon_protocol::{ErrorCode, NodeId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::backoff::Backoff;
 use super::{RequestError, TrackerAddress, TrackerClient};
+use crate::peers::Outlets;
 
 /// Events waiting for the driver. When full, the link waits.
 const EVENT_QUEUE_MAX: usize = 16;
@@ -26,8 +30,10 @@ pub struct TrackerLinkConfig {
     pub device: Arc<DeviceSecret>,
     /// The transport key, for the ticket.
     pub node: NodeId,
-    /// Where peers reach this node.
+    /// Where peers reach this node, as far as it knows.
     pub addresses: Vec<SocketAddr>,
+    /// What peers are served on, to connect from.
+    pub outlets: Outlets,
 }
 
 /// What happened to the link.
@@ -42,6 +48,13 @@ pub enum LinkEvent {
     LoggedOut {
         /// Why.
         code: ErrorCode,
+    },
+    /// A node wants to connect and cannot get through by itself: it should be dialed.
+    Introduced {
+        /// Who.
+        node: NodeId,
+        /// Where the tracker sees it.
+        address: SocketAddr,
     },
 }
 
@@ -67,6 +80,7 @@ impl TrackerLink {
             events,
             client,
             backoff: Backoff::default(),
+            own_socket: false,
         };
         tokio::spawn(stop.clone().run_until_cancelled_owned(task.run()));
         let link = Self {
@@ -108,6 +122,9 @@ struct LinkTask {
     events: mpsc::Sender<LinkEvent>,
     client: watch::Sender<Option<TrackerClient>>,
     backoff: Backoff,
+    /// Whether the next attempt goes out from a socket of its own: whatever keeps the peers'
+    /// socket from the tracker must not keep the node from it.
+    own_socket: bool,
 }
 
 /// Why an attempt came to nothing.
@@ -126,7 +143,7 @@ impl LinkTask {
                     self.client.send_replace(Some(client.clone()));
                     said_down = false;
                     self.tell(LinkEvent::Up(Box::new(attached))).await;
-                    client.lost().await;
+                    self.attend(&client).await;
                     self.client.send_replace(None);
                     self.say_down(&mut said_down).await;
                     self.wait(Duration::ZERO).await;
@@ -149,14 +166,18 @@ impl LinkTask {
     async fn attach(&mut self) -> Result<(TrackerClient, Attached), Attempt> {
         let again = |not_before| Attempt::TryAgain { not_before };
         let config = &self.config;
-        let client = TrackerClient::connect(&config.address)
-            .await
-            .map_err(|error| {
-                tracing::warn!(%error, "no connection to the tracker");
-                again(Duration::ZERO)
-            })?;
+        let connected = match self.own_socket {
+            true => TrackerClient::connect(&config.address).await,
+            false => TrackerClient::connect_from(&config.address, &config.outlets).await,
+        };
+        self.own_socket = connected.is_err() && !self.own_socket;
+        let client = connected.map_err(|error| {
+            tracing::warn!(%error, "no connection to the tracker");
+            again(Duration::ZERO)
+        })?;
         let token = self.token.borrow_and_update().clone();
-        let attached = client.attach(token, &config.device, config.node, config.addresses.clone());
+        let addresses = addresses(&client, &config.addresses);
+        let attached = client.attach(token, &config.device, config.node, addresses);
         match attached.await {
             Ok(attached) => Ok((client, attached)),
             Err(RequestError::Refused { code, retry_after }) => {
@@ -177,6 +198,23 @@ impl LinkTask {
         }
     }
 
+    /// Passes on what the tracker says, until the connection is lost.
+    async fn attend(&self, client: &TrackerClient) {
+        loop {
+            let notice = tokio::select! {
+                biased;
+                () = client.lost() => return,
+                notice = client.notice() => notice,
+            };
+            match notice {
+                Ok(TrackerNotice::Introduction { node, address }) => {
+                    self.tell(LinkEvent::Introduced { node, address }).await;
+                }
+                Err(error) => tracing::debug!(%error, "a notice of the tracker is lost"),
+            }
+        }
+    }
+
     async fn say_down(&self, said: &mut bool) {
         if !std::mem::replace(said, true) {
             self.tell(LinkEvent::Down).await;
@@ -192,4 +230,13 @@ impl LinkTask {
         let wait = self.backoff.next(&mut rand::rng());
         tokio::time::sleep(wait.max(not_before)).await;
     }
+}
+
+/// Where peers reach this node: first of all at the address the tracker sees, if it is that of the
+/// peers' socket.
+fn addresses(client: &TrackerClient, known: &[SocketAddr]) -> Vec<SocketAddr> {
+    let as_seen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let as_seen = client.is_from_peer_socket().then_some(as_seen);
+    let all = as_seen.into_iter().chain(known.iter().copied());
+    all.take(ADDRESSES_PER_NODE_MAX).collect()
 }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod hostile;
+mod introductions;
 mod rig;
 mod spans;
 mod tcp;

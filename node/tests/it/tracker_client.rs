@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_node::peers::{self, Outlets};
 use antiphon_node::tracker_client::{
     ConnectError, LinkEvent, RequestError, TrackerAddress, TrackerClient, TrackerLink,
     TrackerLinkConfig,
@@ -13,7 +14,7 @@ use antiphon_protocol::identity::{CHANNEL_LABEL, DevicePublic, DeviceSecret};
 use antiphon_protocol::signed::Signed;
 use antiphon_protocol::ticket::{Capability, RegionClass, Ticket};
 use antiphon_protocol::tracker::{
-    AccessToken, Attached, Passes, Password, TrackerReply, TrackerRequest,
+    AccessToken, Attached, Passes, Password, TrackerNotice, TrackerReply, TrackerRequest,
 };
 use antiphon_protocol::{AccountId, ErrorCode, Millis, NodeId, UnixSeconds, version};
 use ed25519_dalek::SigningKey;
@@ -111,12 +112,17 @@ impl Server {
     }
 
     fn link(&self) -> (TrackerLink, mpsc::Receiver<LinkEvent>) {
+        self.link_from(Outlets::default())
+    }
+
+    fn link_from(&self, outlets: Outlets) -> (TrackerLink, mpsc::Receiver<LinkEvent>) {
         TrackerLink::start(TrackerLinkConfig {
             address: self.address.clone(),
             token: TOKEN,
             device: Arc::new(device()),
             node: NODE,
             addresses: Vec::new(),
+            outlets,
         })
     }
 }
@@ -359,4 +365,50 @@ async fn a_token_that_is_no_good_waits_for_another() {
     server.mood.send_replace(Mood::Honest);
     link.use_token(TOKEN);
     assert!(matches!(next(&mut events).await, LinkEvent::Up(_)));
+}
+
+async fn say(connection: &quinn::Connection, bytes: &[u8]) {
+    let mut stream = connection.open_uni().await.expect("streams for notices");
+    stream.write_all(bytes).await.expect("a connection");
+    stream.finish().expect("a stream");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_goes_out_from_the_peers_socket_and_passes_introductions_on() {
+    let mut server = Server::start();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let sockets = peers::bind(&[any]).expect("a free port");
+    let (link, mut events) = server.link_from(sockets.outlets());
+    assert_eq!(next(&mut events).await, LinkEvent::Up(Box::new(attached())));
+    let client = link.client().expect("it is up");
+    assert!(client.is_from_peer_socket());
+    let connection = server.connections.recv().await.expect("connected");
+    assert_eq!(connection.remote_address(), sockets.addresses()[0]);
+
+    // What is no notice costs nothing but itself.
+    say(&connection, &[1, 0, 0, 0, 0xee]).await;
+    say(&connection, &u32::MAX.to_le_bytes()).await;
+    let (node, address) = (NodeId([8; 32]), SocketAddr::from(([1, 2, 3, 4], 5)));
+    let notice = TrackerNotice::Introduction { node, address };
+    say(&connection, &codec::encode(&notice)).await;
+    let told = LinkEvent::Introduced { node, address };
+    assert_eq!(next(&mut events).await, told);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_survives_the_peers_socket() {
+    let mut server = Server::start();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let sockets = peers::bind(&[any]).expect("a free port");
+    let peers_at = sockets.addresses()[0];
+    let (link, mut events) = server.link_from(sockets.outlets());
+    assert_eq!(next(&mut events).await, LinkEvent::Up(Box::new(attached())));
+    let _ = server.connections.recv().await;
+    drop(sockets);
+    assert_eq!(next(&mut events).await, LinkEvent::Down);
+    assert_eq!(next(&mut events).await, LinkEvent::Up(Box::new(attached())));
+    let connection = server.connections.recv().await.expect("connected");
+    assert_ne!(connection.remote_address(), peers_at);
+    let client = link.client().expect("it is up");
+    assert!(!client.is_from_peer_socket());
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use quinn::{
-    ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig,
-    ValidationTokenConfig, VarInt,
+    ClientConfig, IdleTimeout, ServerConfig, TransportConfig, ValidationTokenConfig, VarInt,
 };
 
 use crate::peers::limits;
@@ -15,8 +14,6 @@ use crate::peers::tls::{PeerTls, TlsError};
 
 /// libp2p's name of itself in the handshake.
 const ALPN: &[u8] = b"libp2p";
-/// QUIC version 1.
-const VERSION: u32 = 1;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +26,6 @@ pub(in crate::peers) enum ConfigError {
 
 /// For every socket the same.
 pub(super) struct Config {
-    pub(super) endpoint: EndpointConfig,
     pub(super) server: ServerConfig,
     pub(super) client: ClientConfig,
 }
@@ -53,13 +49,7 @@ impl Config {
         let crypto = QuicClientConfig::try_from(tls.client(ALPN)?)?;
         let mut client = ClientConfig::new(Arc::new(crypto));
         client.transport_config(transport);
-        let mut endpoint = EndpointConfig::default();
-        endpoint.supported_versions(vec![VERSION]);
-        Ok(Self {
-            endpoint,
-            server,
-            client,
-        })
+        Ok(Self { server, client })
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::{Event, handshake};
 use crate::peers::address::multiaddr;
 use crate::peers::limits;
+use crate::peers::sockets::reaches;
 
 /// Attempts looked at before others get the task; guess.
 const ATTEMPTS_A_POLL: usize = 32;
@@ -52,9 +53,7 @@ impl Listener {
 
     /// Whether packets from here get to `to`.
     pub(super) fn reaches(&self, to: SocketAddr) -> bool {
-        let ip = self.bound.ip();
-        self.bound.is_ipv4() == to.is_ipv4()
-            && (ip.is_unspecified() || ip.is_loopback() == to.ip().is_loopback())
+        reaches(self.bound, to)
     }
 
     /// Takes no new connections; those there are stay.

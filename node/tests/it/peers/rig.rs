@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use antiphon_node::peers::{
-    self, FetchOrder, PeerEvent, PeerHandle, PeerPort, PeerTransport, PeerTransportConfig,
+    self, FetchOrder, PeerEvent, PeerHandle, PeerSockets, PeerTransport, PeerTransportConfig,
     WallClock,
 };
 use antiphon_node::span_io::{ChunkSink, SinkError, SourceError, SpanSource};
@@ -203,7 +203,7 @@ impl TestNode {
     }
 
     pub async fn start_at(
-        listen: Vec<PeerPort>,
+        listen: PeerSockets,
         secret: u8,
         store: Arc<Memory>,
         limits: PeerLimits,

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
-use antiphon_node::peers::{Misbehavior, PeerEvent, PeerPort, limits};
+use antiphon_node::peers::{Misbehavior, PeerEvent, PeerPort, PeerSockets, limits};
 use antiphon_protocol::peer::PeerContact;
 use antiphon_swarm::node::input::FetchEvent;
 use tokio::io::AsyncReadExt as _;
@@ -37,7 +37,8 @@ impl Walled {
         tcp.set_nonblocking(true).expect("a socket can");
         udp.set_nonblocking(true).expect("a socket can");
         let ports = vec![PeerPort::new(udp, Some(tcp))];
-        let node = TestNode::start_at(ports, secret, store, LIMITS).await;
+        let sockets = PeerSockets::open(ports).expect("a thread");
+        let node = TestNode::start_at(sockets, secret, store, LIMITS).await;
         node.handle.set_ticket(ticket(node.node));
         Self {
             node,
