@@ -1,4 +1,4 @@
-//! Whole-system tests: real processes on loopback.
+//! Whole-system tests: real processes on loopback, or behind routers in network namespaces.
 #![allow(clippy::unwrap_used, reason = "a failed step of a test fails the test")]
 
 mod corrupt_peer;
@@ -7,6 +7,8 @@ mod first_play;
 mod full_disk;
 mod ingest_bad_input;
 mod licensing;
+#[cfg(target_os = "linux")]
+mod nat;
 mod origin_outage;
 mod peer_assist;
 mod placement;

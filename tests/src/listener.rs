@@ -26,6 +26,8 @@ pub struct ListenerOptions {
     pub cache: Option<PathBuf>,
     /// Seconds after which it offers to keep copies for others.
     pub placement_after: u32,
+    /// Where it serves peers.
+    pub listen: String,
 }
 
 impl Default for ListenerOptions {
@@ -35,11 +37,21 @@ impl Default for ListenerOptions {
             upload_kbit: 100_000,
             cache: None,
             placement_after: 600,
+            listen: "127.0.0.1:0".to_owned(),
         }
     }
 }
 
 impl ListenerOptions {
+    /// Serves peers on every interface.
+    #[must_use]
+    pub fn anywhere(self) -> Self {
+        Self {
+            listen: "0.0.0.0:0".to_owned(),
+            ..self
+        }
+    }
+
     /// Writes the sound to this file as fast as the music comes, so that the listener soon holds
     /// what it plays.
     #[must_use]
@@ -327,7 +339,7 @@ fn arguments(home: &Path, tracker: &str, options: &ListenerOptions) -> Vec<Strin
         "--cache-mb",
         "500",
         "--listen",
-        "127.0.0.1:0",
+        &options.listen,
         "--api",
         "127.0.0.1:0",
         "--sink",

@@ -14,6 +14,7 @@ use crate::program;
 use crate::scratch::{Scratch, text};
 use crate::wait::{self, PATIENCE};
 
+const LOOPBACK: &str = "127.0.0.1";
 const ANY: &str = "127.0.0.1:0";
 
 /// A running network without listeners.
@@ -26,6 +27,8 @@ pub struct Network {
     tracker_http: String,
     tracker_key: String,
     origin_name: String,
+    /// Where tracker and origin listen, with any port.
+    any: String,
     library: &'static Library,
     folder: Scratch,
 }
@@ -36,6 +39,14 @@ impl Network {
     /// # Errors
     /// If one does not start.
     pub async fn start(name: &str) -> anyhow::Result<Self> {
+        Self::start_at(name, LOOPBACK).await
+    }
+
+    /// Like [`Network::start`], with tracker and origin at this IP.
+    ///
+    /// # Errors
+    /// If one does not start.
+    pub async fn start_at(name: &str, ip: &str) -> anyhow::Result<Self> {
         let library = Library::shared().await?;
         let folder = Scratch::new(name)?;
         let data = text(&folder.join("tracker"));
@@ -51,6 +62,7 @@ impl Network {
             tracker_http: ANY.to_owned(),
             tracker_key: tracker_key.to_owned(),
             origin_name: String::new(),
+            any: format!("{ip}:0"),
             library,
             folder,
         };
@@ -176,7 +188,7 @@ impl Network {
     pub async fn start_tracker(&mut self) -> anyhow::Result<()> {
         let data = text(&self.tracker_data());
         let library = text(self.library.folder());
-        let listen = address(&self.tracker_name);
+        let listen = address(&self.tracker_name, &self.any);
         let arguments = [
             "tracker",
             "--data",
@@ -214,7 +226,7 @@ impl Network {
     pub async fn start_origin(&mut self) -> anyhow::Result<()> {
         let data = text(&self.folder.join("origin"));
         let library = text(self.library.folder());
-        let listen = address(&self.origin_name);
+        let listen = address(&self.origin_name, &self.any);
         let arguments = [
             "origin",
             "--library",
@@ -238,10 +250,10 @@ impl Network {
 }
 
 /// `host:port` of `host:port#fingerprint`; any port if there is none yet.
-fn address(name: &str) -> &str {
+fn address<'a>(name: &'a str, any: &'a str) -> &'a str {
     match name.split_once('#') {
         Some((address, _)) => address,
-        None => ANY,
+        None => any,
     }
 }
 
