@@ -24,6 +24,9 @@ pub struct Status {
     pub tracker_connected: bool,
     /// Addresses peers can dial.
     pub listening: Vec<String>,
+    /// Where the tracker sees the socket that peers are served on; none if it does not.
+    #[serde(default)]
+    pub outside: Option<String>,
     /// Connected peers.
     pub neighbors: u32,
     /// What plays, if anything does.

@@ -19,6 +19,8 @@ use crate::place::Place;
 
 /// Between looks at whether the router is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Packets on their way through a router at once: what a fast line brings in the longest delay.
+const WIRE_PACKETS: usize = 4_096;
 const IP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
 const UDP: u8 = 17;
@@ -97,7 +99,7 @@ struct Shared {
     kept_out: std::sync::atomic::AtomicUsize,
     /// Takes what the home sends, and gives it what comes.
     inside: Socket,
-    wire: mpsc::Sender<Travelling>,
+    wire: mpsc::SyncSender<Travelling>,
     delay: Duration,
 }
 
@@ -119,8 +121,8 @@ enum Packet {
 impl Shared {
     fn send(&self, packet: Packet) {
         let due = Instant::now() + self.delay;
-        // The wire is gone when the router ends.
-        let _ = self.wire.send(Travelling { due, packet });
+        // What the wire does not hold is lost.
+        let _ = self.wire.try_send(Travelling { due, packet });
     }
 
     fn ends(&self) -> bool {
@@ -136,7 +138,7 @@ impl Router {
         inside.bind_device(Some(b"in"))?;
         inside.set_header_included_v4(true)?;
         inside.set_read_timeout(Some(LOOK_EVERY))?;
-        let (wire, travelling) = mpsc::channel();
+        let (wire, travelling) = mpsc::sync_channel(WIRE_PACKETS);
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             kept_out: std::sync::atomic::AtomicUsize::new(0),

@@ -84,8 +84,12 @@ pub async fn status(args: ApiArgs) -> anyhow::Result<()> {
     } else {
         "not reachable"
     };
+    let seen = status.outside.as_ref();
+    let seen = seen.map_or(String::new(), |at| {
+        format!(", which sees this node at {at}")
+    });
     output::result(&format!(
-        "{playing}\ntracker {tracker}, {} neighbors, {} plays, {} stalls\n\
+        "{playing}\ntracker {tracker}{seen}\n{} neighbors, {} plays, {} stalls\n\
          bytes: cache {}, peers {}, origin {}; sent to peers {}\n\
          chunks that failed verification: {}",
         status.neighbors,

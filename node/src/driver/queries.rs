@@ -20,6 +20,7 @@ impl Driver {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             tracker_connected: self.tracker_connected,
             listening: addresses.map(ToString::to_string).collect(),
+            outside: self.outside.map(|address| address.to_string()),
             neighbors: u32::try_from(snapshot.neighbors.len()).unwrap_or(u32::MAX),
             playing: self.playing(),
             queued: entries.len().saturating_sub(current + 1) as u32,

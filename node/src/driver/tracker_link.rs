@@ -74,6 +74,7 @@ impl Driver {
                     tracing::info!("the tracker is gone; going on without it");
                 }
                 self.tracker_connected = false;
+                self.outside = None;
                 self.feed(Input::Tracker(TrackerEvent::Unreachable));
             }
             LinkEvent::LoggedOut { code } => {

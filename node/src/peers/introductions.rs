@@ -41,7 +41,7 @@ impl Introductions {
     }
 
     /// A node is being dialed. When too many are, it gets no introduction.
-    pub(super) fn dialing(&mut self, node: NodeId, addresses: &[SocketAddr]) {
+    pub(super) fn dialing(&self, node: NodeId, addresses: &[SocketAddr]) {
         if self.unanswered.len() < limits::UNANSWERED_MAX {
             let patience = patience(addresses);
             let waited = async move {

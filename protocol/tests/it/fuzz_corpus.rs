@@ -58,6 +58,11 @@ fn mutate(rng: &mut ChaCha8Rng, input: &[u8], other: &[u8]) -> Vec<u8> {
     data
 }
 
+fn verifier(size: u32, first: u32, count: u8, encoded: &[u8]) -> Vec<u8> {
+    let (size, first) = (size.to_le_bytes(), first.to_le_bytes());
+    [&size[..], &first, &[count], encoded].concat()
+}
+
 /// Fills missing corpora from the samples, as for the golden bytes.
 fn bless() {
     let mut seeds: Vec<(&str, &str, Vec<u8>)> = Vec::new();
@@ -99,10 +104,6 @@ fn bless() {
         samples::capability().to_bytes(),
     );
     add("release", "release", samples::release().to_bytes().to_vec());
-    let verifier = |size: u32, first: u32, count: u8, encoded: &[u8]| {
-        let (size, first) = (size.to_le_bytes(), first.to_le_bytes());
-        [&size[..], &first, &[count], encoded].concat()
-    };
     add("span_verifier", "one-chunk", verifier(100, 0, 1, &[7; 100]));
     add(
         "span_verifier",
