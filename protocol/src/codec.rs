@@ -265,7 +265,7 @@ impl Message for TrackerNotice {
 
     fn within_limits(&self) -> bool {
         match self {
-            Self::Introduction { .. } => true,
+            Self::Introduction { .. } | Self::Moved => true,
         }
     }
 }

@@ -247,6 +247,9 @@ pub enum TrackerNotice {
         /// Where the tracker sees the socket that it serves peers on.
         address: SocketAddr,
     },
+    /// This node is elsewhere than it has proved with its connection's handshake. Attaching on a new
+    /// one lets others be told where.
+    Moved,
 }
 
 /// A rendition that a node is asked to keep for others.

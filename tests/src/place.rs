@@ -11,6 +11,12 @@ use anyhow::{Context as _, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::runtime::{Builder, Runtime};
 
+/// Says that it is ready if all that is needed works, and holds the namespace then.
+const HOLD: &str = "ip link set lo up &&
+    ip link add cable type veth peer name end && ip link delete cable &&
+    ip rule add pref 9 iif lo lookup 109 && ip rule delete pref 9 &&
+    echo ready && exec cat";
+
 /// A network namespace, and what runs in it.
 #[derive(Debug)]
 pub struct Place {
@@ -28,12 +34,7 @@ impl Place {
     /// If one was made but cannot be used.
     pub fn make() -> anyhow::Result<Option<Self>> {
         let mut holder = Command::new("unshare")
-            .args([
-                "--net",
-                "sh",
-                "-c",
-                "ip link set lo up && echo ready && exec cat",
-            ])
+            .args(["--net", "sh", "-c", HOLD])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -43,7 +44,9 @@ impl Place {
         BufReader::new(stdout).read_line(&mut said)?;
         if said.trim() != "ready" {
             holder.wait()?;
-            eprintln!("no network namespaces here: this needs root and iproute2");
+            eprintln!(
+                "no network namespaces here: this needs root, iproute2 and a kernel with veth"
+            );
             return Ok(None);
         }
         let namespace = File::open(format!("/proc/{}/ns/net", holder.id()))?;

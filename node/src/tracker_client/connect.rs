@@ -49,10 +49,12 @@ async fn try_each(
         reason,
     };
     let resolved = tokio::net::lookup_host((address.host(), address.port())).await;
-    let resolved: Vec<_> = resolved
+    let mut resolved: Vec<_> = resolved
         .map_err(|error| unknown(error.to_string()))?
         .collect();
     let mut last = unknown("it has no address".to_owned());
+    // Those that see where peers reach this node come first.
+    resolved.sort_by_key(|remote| outlets.towards(*remote).is_none());
     for remote in resolved.into_iter().take(ADDRESSES_TRIED) {
         match connect_to(address, remote, outlets).await {
             Ok(client) => return Ok(client),

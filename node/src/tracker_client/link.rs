@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use antiphon_protocol::identity::DeviceSecret;
 use antiphon_protocol::limits::ADDRESSES_PER_NODE_MAX;
@@ -17,6 +17,8 @@ use super::backoff::Backoff;
 use super::{RequestError, TrackerAddress, TrackerClient};
 use crate::peers::Outlets;
 
+/// A node is not believed to move more often than this; guess.
+const MOVES_APART: Duration = Duration::from_secs(5);
 /// Events waiting for the driver. When full, the link waits.
 const EVENT_QUEUE_MAX: usize = 16;
 
@@ -143,7 +145,7 @@ impl LinkTask {
                     self.client.send_replace(Some(client.clone()));
                     said_down = false;
                     self.tell(LinkEvent::Up(Box::new(attached))).await;
-                    self.attend(&client).await;
+                    self.attend(client).await;
                     self.client.send_replace(None);
                     self.say_down(&mut said_down).await;
                     self.wait(Duration::ZERO).await;
@@ -199,7 +201,8 @@ impl LinkTask {
     }
 
     /// Passes on what the tracker says, until the connection is lost.
-    async fn attend(&self, client: &TrackerClient) {
+    async fn attend(&mut self, mut client: TrackerClient) {
+        let mut since = Instant::now();
         loop {
             let notice = tokio::select! {
                 biased;
@@ -210,6 +213,17 @@ impl LinkTask {
                 Ok(TrackerNotice::Introduction { node, address }) => {
                     self.tell(LinkEvent::Introduced { node, address }).await;
                 }
+                Ok(TrackerNotice::Moved) if since.elapsed() >= MOVES_APART => {
+                    since = Instant::now();
+                    // In vain, the tracker says it again, and the former connection still works.
+                    if let Ok((again, attached)) = self.attach().await {
+                        // The former one ends with the last request on it.
+                        self.client.send_replace(Some(again.clone()));
+                        client = again;
+                        self.tell(LinkEvent::Up(Box::new(attached))).await;
+                    }
+                }
+                Ok(TrackerNotice::Moved) => {}
                 Err(error) => tracing::debug!(%error, "a notice of the tracker is lost"),
             }
         }

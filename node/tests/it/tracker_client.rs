@@ -412,3 +412,28 @@ async fn a_link_survives_the_peers_socket() {
     let client = link.client().expect("it is up");
     assert!(!client.is_from_peer_socket());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_moved_attaches_again_before_it_lets_the_former_connection_go() {
+    let mut server = Server::start();
+    let (link, mut events) = server.link();
+    assert_eq!(next(&mut events).await, LinkEvent::Up(Box::new(attached())));
+    let former = server.connections.recv().await.expect("connected");
+    // Believed only after a while, and then as often as the tracker says it.
+    let mut says = tokio::time::interval(Duration::from_millis(100));
+    let said = async {
+        loop {
+            says.tick().await;
+            say(&former, &codec::encode(&TrackerNotice::Moved)).await;
+        }
+    };
+    let up = tokio::select! {
+        () = said => unreachable!("it has no end"),
+        event = next(&mut events) => event,
+    };
+    assert_eq!(up, LinkEvent::Up(Box::new(attached())), "never down");
+    assert!(server.connections.recv().await.is_some());
+    let reply = link.request(TrackerRequest::Leave).await;
+    assert_eq!(reply, Ok(TrackerReply::Left));
+    timeout(PATIENCE, former.closed()).await.expect("let go");
+}

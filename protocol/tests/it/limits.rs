@@ -83,7 +83,7 @@ fn an_unknown_variant_is_refused() {
     let no_request = decode::<TrackerRequest>(&[12]);
     assert_eq!(no_request, Err(DecodeError::Malformed));
     assert_eq!(decode::<TrackerReply>(&[12]), Err(DecodeError::Malformed));
-    assert_eq!(decode::<TrackerNotice>(&[1]), Err(DecodeError::Malformed));
+    assert_eq!(decode::<TrackerNotice>(&[2]), Err(DecodeError::Malformed));
 }
 
 fn refuses_length<M: Message>() {

@@ -494,11 +494,14 @@ fn swarm_replies(swarm: SwarmId) -> Vec<(&'static str, TrackerReply)> {
 }
 
 pub fn tracker_notices() -> Vec<(&'static str, TrackerNotice)> {
-    vec![(
-        "tracker-notice-introduction",
-        TrackerNotice::Introduction {
-            node: NodeId([17; 32]),
-            address: "[2001:db8::9]:40123".parse().expect("an address"),
-        },
-    )]
+    vec![
+        (
+            "tracker-notice-introduction",
+            TrackerNotice::Introduction {
+                node: NodeId([17; 32]),
+                address: "[2001:db8::9]:40123".parse().expect("an address"),
+            },
+        ),
+        ("tracker-notice-moved", TrackerNotice::Moved),
+    ]
 }

@@ -327,10 +327,14 @@ pub fn tracker_reply() -> impl Strategy<Value = TrackerReply> {
 }
 
 pub fn tracker_notice() -> impl Strategy<Value = TrackerNotice> {
-    (any::<[u8; 32]>(), address()).prop_map(|(node, address)| TrackerNotice::Introduction {
-        node: NodeId(node),
-        address,
-    })
+    let introduction = (any::<[u8; 32]>(), address());
+    prop_oneof![
+        introduction.prop_map(|(node, address)| TrackerNotice::Introduction {
+            node: NodeId(node),
+            address,
+        }),
+        Just(TrackerNotice::Moved),
+    ]
 }
 
 fn placement() -> impl Strategy<Value = Placement> {

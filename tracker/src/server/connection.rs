@@ -34,8 +34,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time for requests under way to finish when the tracker stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between looks at whether a node is still where it was; longer than the moment for which packets
-/// from elsewhere are believed without proof. Guess.
+/// Between looks at whether a node is still where it was. Guess.
 const MOVED_LOOK: Duration = Duration::from_secs(20);
 /// Longest request believed before `Attach`: a registration with all its texts at their limits.
 const EARLY_REQUEST_BYTES_MAX: usize = 1_024;
@@ -92,7 +91,7 @@ pub(super) async fn run(context: Arc<Context>, quic: quinn::Connection) {
     let code = tokio::select! {
         code = serve(&connection, &mut requests) => code,
         code = notices::tell(&connection.quic, told) => code,
-        code = connection.moved() => code,
+        code = connection.watch_address() => code,
     };
     let _ = timeout(DRAIN_TIMEOUT, async {
         while requests.join_next().await.is_some() {}
@@ -140,15 +139,16 @@ impl Connection {
         SocketAddr::new(self.proven.ip().to_canonical(), self.proven.port())
     }
 
-    /// Waits until the node is elsewhere, because its network or its router's mapping changed: on a
-    /// new connection it proves where, and others are told.
-    async fn moved(&self) -> ErrorCode {
+    /// Has a node that is elsewhere, because its network or its router's mapping changed, prove
+    /// where on a new connection. This one goes on. Never ends.
+    async fn watch_address(&self) -> ErrorCode {
         let mut looks = tokio::time::interval(MOVED_LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
             if self.quic.remote_address() != self.proven {
-                return ErrorCode::PRUNED;
+                // Full of what is more urgent: it is said again.
+                let _ = self.notices.try_send(TrackerNotice::Moved);
             }
         }
     }

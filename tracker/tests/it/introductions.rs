@@ -142,3 +142,22 @@ async fn a_node_is_not_flooded_by_many_accounts() -> Result<()> {
     assert_eq!(dan.refusal(&ask).await?, ErrorCode::RATE_LIMITED);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_moves_is_told_so_and_introduced_where_it_proves_to_be() -> Result<()> {
+    let (_world, tracker, content) = network(|_| ()).await?;
+    let (ada, _) = reachable(&tracker, "Ada").await?;
+    holds(&ada, content).await?;
+    let (bob, proven) = reachable(&tracker, "Bob").await?;
+    look_up(&bob, content).await?;
+    bob.endpoint
+        .rebind(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
+    let reply = bob.ask(&introduce(ada.node)).await?;
+    assert_eq!(reply, TrackerReply::Introduced, "the connection goes on");
+    let TrackerNotice::Introduction { address, .. } = ada.notice().await? else {
+        bail!("no introduction");
+    };
+    assert_eq!(address, proven, "not where packets merely come from");
+    assert_eq!(bob.notice().await?, TrackerNotice::Moved);
+    Ok(())
+}
