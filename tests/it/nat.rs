@@ -5,7 +5,7 @@ use std::time::Duration;
 use antiphon_node::status::PlayRecord;
 use antiphon_tests::library::Known;
 use antiphon_tests::listener::{Listener, ListenerOptions};
-use antiphon_tests::nat::{Home, Mapping};
+use antiphon_tests::nat::{Home, Kind};
 use antiphon_tests::network::Network;
 use antiphon_tests::place::Place;
 use anyhow::{Context as _, Result};
@@ -38,8 +38,8 @@ impl World {
         }))
     }
 
-    fn home(&self, number: u8, mapping: Mapping) -> Result<Home> {
-        let home = Home::make(&self.internet, number, mapping, DELAY)?;
+    fn home(&self, number: u8, kind: Kind) -> Result<Home> {
+        let home = Home::make(&self.internet, number, kind, DELAY)?;
         home.context("there were namespaces a moment ago")
     }
 
@@ -84,8 +84,8 @@ fn music_comes_from_a_peer_although_both_are_behind_routers() -> Result<()> {
     let Some(mut world) = World::make("two-cones")? else {
         return Ok(());
     };
-    let one = world.home(1, Mapping::EndpointIndependent)?;
-    let two = world.home(2, Mapping::EndpointIndependent)?;
+    let one = world.home(1, Kind::Cone)?;
+    let two = world.home(2, Kind::Cone)?;
     let _holder = world.holder(&one.inside)?;
     let before = one.kept_out();
     let play = world.asker(&two.inside)?;
@@ -99,7 +99,7 @@ fn a_holder_behind_the_strictest_router_dials_those_in_the_open_back() -> Result
     let Some(mut world) = World::make("symmetric-to-open")? else {
         return Ok(());
     };
-    let home = world.home(1, Mapping::AddressAndPortDependent)?;
+    let home = world.home(1, Kind::Symmetric)?;
     let _holder = world.holder(&home.inside)?;
     let play = world.asker(&world.internet)?;
     world.all_from_peers(&play);
@@ -111,11 +111,49 @@ fn the_strictest_router_and_a_strict_one_keep_apart_what_then_says_so() -> Resul
     let Some(mut world) = World::make("symmetric-to-cone")? else {
         return Ok(());
     };
-    let one = world.home(1, Mapping::EndpointIndependent)?;
-    let two = world.home(2, Mapping::AddressAndPortDependent)?;
+    let one = world.home(1, Kind::Cone)?;
+    let two = world.home(2, Kind::Symmetric)?;
     let _holder = world.holder(&one.inside)?;
     let play = world.asker(&two.inside)?;
     assert!(play.failure.contains("not available"), "{play:?}");
     assert_eq!((play.bytes.peers, play.bytes.origin), (0, 0));
+    Ok(())
+}
+
+#[test]
+fn behind_the_strictest_router_the_own_dial_gets_through_one_that_asks_only_for_the_address()
+-> Result<()> {
+    let Some(mut world) = World::make("symmetric-to-lenient")? else {
+        return Ok(());
+    };
+    let one = world.home(1, Kind::LenientCone)?;
+    let two = world.home(2, Kind::Symmetric)?;
+    let _holder = world.holder(&one.inside)?;
+    let play = world.asker(&two.inside)?;
+    world.all_from_peers(&play);
+    Ok(())
+}
+
+#[test]
+fn the_way_is_found_again_after_the_tracker_was_away() -> Result<()> {
+    let Some(mut world) = World::make("tracker-away")? else {
+        return Ok(());
+    };
+    let one = world.home(1, Kind::Cone)?;
+    let two = world.home(2, Kind::Cone)?;
+    let holder = world.holder(&one.inside)?;
+    let node = holder.node()?;
+    let World {
+        network,
+        piece,
+        internet,
+    } = &mut world;
+    internet.wait_for(async || {
+        network.kill_tracker().await?;
+        network.start_tracker().await?;
+        network.knows_holder(piece, &node).await
+    })?;
+    let play = world.asker(&two.inside)?;
+    world.all_from_peers(&play);
     Ok(())
 }

@@ -25,14 +25,15 @@ const IP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
 const UDP: u8 = 17;
 
-/// Which outside port a packet gets (RFC 4787, 4.1). Both let in only what comes from an address and
-/// port that was written to from there.
+/// How strict a router is (RFC 4787, 4.1 and 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mapping {
-    /// One for each inside address and port, whoever is written to: a cone.
-    EndpointIndependent,
-    /// Another one for everybody who is written to: symmetric.
-    AddressAndPortDependent,
+pub enum Kind {
+    /// One outside port for each inside port; lets in whoever's address was written to.
+    LenientCone,
+    /// One outside port for each inside port; lets in only whoever's address and port was.
+    Cone,
+    /// Another outside port for everybody who is written to, and nobody else is let in there.
+    Symmetric,
 }
 
 /// A home's only address inside, and the router's there.
@@ -55,7 +56,7 @@ impl Home {
     pub fn make(
         internet: &Place,
         number: u8,
-        mapping: Mapping,
+        kind: Kind,
         delay: Duration,
     ) -> anyhow::Result<Option<Self>> {
         let (Some(inside), Some(place)) = (Place::make()?, Place::make()?) else {
@@ -72,7 +73,7 @@ impl Home {
         place.ip("rule add pref 5 iif in lookup 100")?;
         place.ip("route add local default dev lo table 100")?;
         let outside = outside.parse()?;
-        let router = place.run(|| Router::start(outside, mapping, delay))?;
+        let router = place.run(|| Router::start(outside, kind, delay))?;
         Ok(Some(Self {
             inside,
             router,
@@ -101,6 +102,7 @@ struct Shared {
     inside: Socket,
     wire: mpsc::SyncSender<Travelling>,
     delay: Duration,
+    kind: Kind,
 }
 
 /// A packet on its way.
@@ -132,7 +134,7 @@ impl Shared {
 
 impl Router {
     /// To be called in the router's place.
-    fn start(outside: Ipv4Addr, mapping: Mapping, delay: Duration) -> anyhow::Result<Self> {
+    fn start(outside: Ipv4Addr, kind: Kind, delay: Duration) -> anyhow::Result<Self> {
         let inside = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP));
         let inside = inside.context("no raw socket")?;
         inside.bind_device(Some(b"in"))?;
@@ -145,11 +147,11 @@ impl Router {
             inside,
             wire,
             delay,
+            kind,
         });
         let (sending, carrying) = (Arc::clone(&shared), Arc::clone(&shared));
         let mappings = Mappings {
             outside,
-            mapping,
             ports: HashMap::new(),
         };
         Ok(Self {
@@ -176,7 +178,6 @@ type Written = Arc<Mutex<HashSet<SocketAddrV4>>>;
 
 struct Mappings {
     outside: Ipv4Addr,
-    mapping: Mapping,
     /// By inside port, and for symmetric routers by who is written to.
     ports: HashMap<(u16, Option<SocketAddrV4>), (Arc<UdpSocket>, Written)>,
 }
@@ -188,7 +189,7 @@ impl Mappings {
         inside: u16,
         to: SocketAddrV4,
     ) -> io::Result<Arc<UdpSocket>> {
-        let symmetric = self.mapping == Mapping::AddressAndPortDependent;
+        let symmetric = shared.kind == Kind::Symmetric;
         let key = (inside, symmetric.then_some(to));
         if !self.ports.contains_key(&key) {
             let socket = Arc::new(UdpSocket::bind((self.outside, 0))?);
@@ -233,7 +234,9 @@ fn let_in(shared: &Shared, outside: &UdpSocket, written: &Written, inside: u16) 
         let Ok((length, std::net::SocketAddr::V4(from))) = outside.recv_from(&mut buffer) else {
             continue;
         };
-        if lock(written).contains(&from) {
+        let lenient = shared.kind == Kind::LenientCone;
+        let may = |to: &SocketAddrV4| *to == from || (lenient && to.ip() == from.ip());
+        if lock(written).iter().any(may) {
             let to = SocketAddrV4::new(HOME, inside);
             shared.send(Packet::In(build(from, to, &buffer[..length])));
         } else {
