@@ -72,8 +72,9 @@ pub struct PeerTransportConfig {
     pub now: WallClock,
 }
 
-/// Opens the ports of a transport, so that they can be told, and the tracker dialed from them, before
-/// it starts; port 0 takes a free one. A port that cannot be had over TCP is used over UDP alone, with a warning in the log.
+/// Opens the ports of a transport, so that they can be told, and the tracker dialed from them,
+/// before it starts; port 0 takes a free one. A port that cannot be had over TCP is used over UDP
+/// alone, with a warning in the log.
 ///
 /// # Errors
 /// If an address cannot be listened on.

@@ -12,6 +12,7 @@ mod connect;
 mod link;
 mod notice;
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use antiphon_protocol::tracker::{AccessToken, Attached, Password, TrackerReply, 
 use antiphon_protocol::{AccountId, ErrorCode, Millis, NodeId, UnixSeconds};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::peers::Outlets;
@@ -51,8 +53,8 @@ pub struct TrackerClient {
     connection: quinn::Connection,
     /// Kept because the connection ends with it.
     _endpoint: quinn::Endpoint,
-    /// Whether it goes out from a socket that peers are served on.
-    from_peer_socket: bool,
+    /// If it goes out from a socket that peers are served on: set when that works no longer.
+    peer_socket: Option<CancellationToken>,
     slots: Arc<Semaphore>,
 }
 
@@ -172,7 +174,7 @@ impl TrackerClient {
     /// Whether the address the tracker sees is one that peers are served at.
     #[must_use]
     pub const fn is_from_peer_socket(&self) -> bool {
-        self.from_peer_socket
+        self.peer_socket.is_some()
     }
 
     /// Where the tracker is.
@@ -183,7 +185,16 @@ impl TrackerClient {
 
     /// Waits until the connection is lost.
     pub async fn lost(&self) {
-        self.connection.closed().await;
+        let socket_lost = async {
+            match &self.peer_socket {
+                Some(ended) => ended.cancelled().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.connection.closed() => {}
+            () = socket_lost => {}
+        }
     }
 
     /// The round trip to the tracker, as QUIC measures it.

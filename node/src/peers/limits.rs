@@ -79,9 +79,9 @@ pub const QUIC_HEAD_START: Duration = Duration::from_millis(250);
 pub const ANSWER_PATIENCE: Duration = Duration::from_millis(100);
 /// Dials watched for an answer; twice those under way, because some end at once.
 pub const UNANSWERED_MAX: usize = 2 * PENDING_OUTGOING_MAX as usize;
-/// Dials back under way for those who were introduced, of [`PENDING_OUTGOING_MAX`] in all: strangers
-/// cannot take the others.
-pub const DIAL_BACKS_MAX: usize = 4;
+/// Dials back under way for those who were introduced, half of [`PENDING_OUTGOING_MAX`]: they leave
+/// the node's own dials room, and are more than a second's dials that get no answer.
+pub const DIAL_BACKS_MAX: usize = PENDING_OUTGOING_MAX as usize / 2;
 /// Dials back a second: as many new neighbors as a node can use; guess.
 pub const DIAL_BACKS_PER_SECOND: u32 = 1;
 /// Dials back at once after a pause: a node that is the only holder of a new track; guess.

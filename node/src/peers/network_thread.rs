@@ -12,6 +12,7 @@ use std::thread;
 use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::swarm_parts::Parts;
 use super::swarm_task::{self, Started};
@@ -31,6 +32,7 @@ struct Work {
 pub(super) struct NetworkThread {
     runtime: Handle,
     work: oneshot::Sender<Work>,
+    ended: CancellationToken,
 }
 
 impl NetworkThread {
@@ -40,7 +42,11 @@ impl NetworkThread {
         let runtime = runtime.map_err(system)?;
         let handle = runtime.handle().clone();
         let (work, works) = oneshot::channel();
+        let ended = CancellationToken::new();
+        let end = ended.clone().drop_guard();
         let body = move || {
+            // Even if it panics.
+            let _end = end;
             run(&runtime, works);
             // Whoever still reads a file is not waited for.
             runtime.shutdown_background();
@@ -50,7 +56,13 @@ impl NetworkThread {
         Ok(Self {
             runtime: handle,
             work,
+            ended,
         })
+    }
+
+    /// Set when nothing is driven any more.
+    pub(super) fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     /// What is opened while the guard lives is driven by this thread.

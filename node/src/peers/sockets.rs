@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
+use tokio_util::sync::CancellationToken;
 
 use super::network_thread::NetworkThread;
 use super::{PeerPort, StartError};
@@ -57,22 +58,37 @@ impl PeerSockets {
     /// The UDP sockets, to dial others from.
     #[must_use]
     pub fn outlets(&self) -> Outlets {
-        Outlets(self.udp.clone())
+        Outlets {
+            sockets: self.udp.clone(),
+            ended: self.thread.ended(),
+        }
     }
 }
 
 /// The UDP sockets that peers are served on, for dialing from. They work as long as the transport.
 #[derive(Clone, Debug, Default)]
-pub struct Outlets(Vec<Endpoint>);
+pub struct Outlets {
+    sockets: Vec<Endpoint>,
+    ended: CancellationToken,
+}
 
 impl Outlets {
-    /// The socket whose packets get to `remote`, if there is one.
+    /// The socket whose packets get to `remote`, if there is one that still works.
     pub(crate) fn towards(&self, remote: SocketAddr) -> Option<Endpoint> {
+        if self.ended.is_cancelled() {
+            return None;
+        }
         let reaching = |outlet: &&Endpoint| {
             let bound = outlet.local_addr();
             bound.is_ok_and(|bound| reaches(bound, remote))
         };
-        self.0.iter().find(reaching).cloned()
+        self.sockets.iter().find(reaching).cloned()
+    }
+
+    /// Set when the sockets work no longer. Connections from them then hang instead of ending, if
+    /// they were about to send.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 }
 

@@ -74,7 +74,7 @@ async fn connect_to(
 ) -> Result<TrackerClient, ConnectError> {
     let failed = |reason: String| ConnectError::Failed { remote, reason };
     let outlet = outlets.towards(remote);
-    let from_peer_socket = outlet.is_some();
+    let peer_socket = outlet.is_some().then(|| outlets.ended());
     let endpoint = match outlet {
         Some(outlet) => outlet,
         None => own_endpoint(remote).map_err(|error| failed(error.to_string()))?,
@@ -89,7 +89,7 @@ async fn connect_to(
         Ok(connection) => Ok(TrackerClient {
             connection,
             _endpoint: endpoint,
-            from_peer_socket,
+            peer_socket,
             slots: Arc::new(Semaphore::new(REQUESTS_MAX)),
         }),
         Err(error) if pinned_certificate::is_wrong_certificate(&error) => {
