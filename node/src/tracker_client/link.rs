@@ -11,14 +11,17 @@ use antiphon_protocol::tracker::{
 };
 use antiphon_protocol::{ErrorCode, NodeId};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::backoff::Backoff;
-use super::{RequestError, TrackerAddress, TrackerClient};
+use super::{ConnectError, RequestError, TrackerAddress, TrackerClient};
 use crate::peers::Outlets;
 
 /// A node is not believed to move more often than this; guess.
 const MOVES_APART: Duration = Duration::from_secs(5);
+/// For the peers' socket to reach a tracker that has just answered on another one: some round trips.
+const SECOND_TRY: Duration = Duration::from_millis(500);
 /// Events waiting for the driver. When full, the link waits.
 const EVENT_QUEUE_MAX: usize = 16;
 
@@ -167,16 +170,11 @@ impl LinkTask {
 
     async fn attach(&mut self) -> Result<(TrackerClient, Attached), Attempt> {
         let again = |not_before| Attempt::TryAgain { not_before };
-        let config = &self.config;
-        let connected = match self.own_socket {
-            true => TrackerClient::connect(&config.address).await,
-            false => TrackerClient::connect_from(&config.address, &config.outlets).await,
-        };
-        self.own_socket = connected.is_err() && !self.own_socket;
-        let client = connected.map_err(|error| {
+        let client = self.connect().await.map_err(|error| {
             tracing::warn!(%error, "no connection to the tracker");
             again(Duration::ZERO)
         })?;
+        let config = &self.config;
         let token = self.token.borrow_and_update().clone();
         let addresses = addresses(&client, &config.addresses);
         let attached = client.attach(token, &config.device, config.node, addresses);
@@ -200,6 +198,29 @@ impl LinkTask {
         }
     }
 
+    async fn connect(&mut self) -> Result<TrackerClient, ConnectError> {
+        let (address, outlets) = (&self.config.address, &self.config.outlets);
+        let from_peer_socket = TrackerClient::connect_from(address, outlets);
+        if !self.own_socket {
+            let connected = from_peer_socket.await;
+            self.own_socket = connected.is_err();
+            return connected;
+        }
+        self.own_socket = false;
+        let own = TrackerClient::connect(address).await?;
+        if outlets.towards(own.remote()).is_none() {
+            return Ok(own);
+        }
+        // It may have been the tracker that was away, and not the socket that leads nowhere.
+        match timeout(SECOND_TRY, from_peer_socket).await {
+            Ok(Ok(client)) => {
+                own.close();
+                Ok(client)
+            }
+            _ => Ok(own),
+        }
+    }
+
     /// Passes on what the tracker says, until the connection is lost.
     async fn attend(&mut self, mut client: TrackerClient) {
         let mut since = Instant::now();
@@ -215,6 +236,8 @@ impl LinkTask {
                 }
                 Ok(TrackerNotice::Moved) if since.elapsed() >= MOVES_APART => {
                     since = Instant::now();
+                    // A socket that was good for this connection is so for the next.
+                    self.own_socket = !client.is_from_peer_socket();
                     // In vain, the tracker says it again, and the former connection still works.
                     if let Ok((again, attached)) = self.attach().await {
                         // The former one ends with the last request on it.

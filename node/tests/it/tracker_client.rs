@@ -69,6 +69,7 @@ enum Mood {
 struct Server {
     address: TrackerAddress,
     endpoint: quinn::Endpoint,
+    config: quinn::ServerConfig,
     mood: watch::Sender<Mood>,
     connections: mpsc::Receiver<quinn::Connection>,
 }
@@ -92,7 +93,7 @@ impl Server {
         let quic = quinn::crypto::rustls::QuicServerConfig::try_from(tls).expect("TLS 1.3");
         let config = quinn::ServerConfig::with_crypto(Arc::new(quic));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let endpoint = quinn::Endpoint::server(config, any).expect("loopback");
+        let endpoint = quinn::Endpoint::server(config.clone(), any).expect("loopback");
         let port = endpoint.local_addr().expect("bound").port();
         let mood = watch::Sender::new(Mood::Honest);
         let (seen, connections) = mpsc::channel(16);
@@ -100,6 +101,7 @@ impl Server {
         Self {
             address: TrackerAddress::new("127.0.0.1".to_owned(), port, fingerprint),
             endpoint,
+            config,
             mood,
             connections,
         }
@@ -411,6 +413,23 @@ async fn a_link_survives_the_peers_socket() {
     assert_ne!(connection.remote_address(), peers_at);
     let client = link.client().expect("it is up");
     assert!(!client.is_from_peer_socket());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tracker_that_was_away_is_dialed_from_the_peers_socket_again() {
+    let server = Server::start();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let sockets = peers::bind(&[any]).expect("a free port");
+    // What comes to an endpoint that is no server gets no answer.
+    server.endpoint.set_server_config(None);
+    let (link, mut events) = server.link_from(sockets.outlets());
+    assert_eq!(next(&mut events).await, LinkEvent::Down);
+    server
+        .endpoint
+        .set_server_config(Some(server.config.clone()));
+    assert_eq!(next(&mut events).await, LinkEvent::Up(Box::new(attached())));
+    let client = link.client().expect("it is up");
+    assert!(client.is_from_peer_socket());
 }
 
 #[tokio::test(flavor = "multi_thread")]
