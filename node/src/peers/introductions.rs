@@ -7,7 +7,7 @@
 //! Not here: asking the tracker (the driver does), and which addresses may be dialed back
 //! ([`scope`](super::scope)).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,9 @@ pub(super) struct Introductions {
     /// Nodes being dialed, each when it should have answered. At most
     /// [`limits::UNANSWERED_MAX`].
     unanswered: FuturesUnordered<BoxFuture<'static, NodeId>>,
-    /// Nodes being dialed back. At most [`limits::DIAL_BACKS_MAX`].
-    back: HashSet<NodeId>,
+    /// Nodes being dialed back, each with where to dial it if that comes to nothing. At most
+    /// [`limits::DIAL_BACKS_MAX`].
+    back: HashMap<NodeId, Option<Vec<SocketAddr>>>,
     rate: TokenBucket,
 }
 
@@ -35,7 +36,7 @@ impl Introductions {
         let (rate, burst) = (limits::DIAL_BACKS_PER_SECOND, limits::DIAL_BACKS_BURST);
         Self {
             unanswered: FuturesUnordered::new(),
-            back: HashSet::new(),
+            back: HashMap::new(),
             rate: TokenBucket::new(rate, burst, Instant::now()),
         }
     }
@@ -63,19 +64,29 @@ impl Introductions {
     /// Whether this node may be dialed back, and then counts it. Beyond the limits introductions
     /// come to nothing, as if they had got lost.
     pub(super) fn dials_back(&mut self, node: NodeId, now: Instant) -> bool {
-        let free = self.back.len() < limits::DIAL_BACKS_MAX && !self.back.contains(&node);
+        let free = self.back.len() < limits::DIAL_BACKS_MAX && !self.back.contains_key(&node);
         let allowed = free && self.rate.take(1, now).is_ok();
-        allowed && self.back.insert(node)
+        allowed && self.back.insert(node, None).is_none()
     }
 
-    /// Whether this node is being dialed back.
-    pub(super) fn is_dialing_back(&self, node: NodeId) -> bool {
-        self.back.contains(&node)
+    /// Keeps where to dial a node that is being dialed back; gives the addresses back if it is not.
+    pub(super) fn dial_after(
+        &mut self,
+        node: NodeId,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<(), Vec<SocketAddr>> {
+        match self.back.get_mut(&node) {
+            Some(after) => {
+                *after = Some(addresses);
+                Ok(())
+            }
+            None => Err(addresses),
+        }
     }
 
-    /// A dial of this node is over, whatever came of it.
-    pub(super) fn dialed(&mut self, node: NodeId) {
-        self.back.remove(&node);
+    /// A dial of this node is over, whatever came of it. Where to dial it now, if that waited.
+    pub(super) fn dialed(&mut self, node: NodeId) -> Option<Vec<SocketAddr>> {
+        self.back.remove(&node)?
     }
 }
 
@@ -134,7 +145,11 @@ mod tests {
         assert_eq!(dialed, limits::DIAL_BACKS_BURST as usize);
         let later = now + Duration::from_secs(1);
         assert!(introductions.dials_back(node(0), later));
-        assert!(introductions.is_dialing_back(node(0)));
+        let addresses = addresses(&["192.0.2.1:7701"]);
+        assert_eq!(introductions.dial_after(node(0), addresses.clone()), Ok(()));
+        assert_eq!(introductions.dialed(node(0)), Some(addresses.clone()));
+        let kept = introductions.dial_after(node(0), addresses.clone());
+        assert_eq!(kept, Err(addresses), "it is not being dialed back");
     }
 
     #[tokio::test]

@@ -102,16 +102,7 @@ impl SwarmTask {
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Dial { node, addresses } => {
-                // With a connection there or on its way, what becomes of it answers the dial.
-                if self.knows(node) || self.introductions.is_dialing_back(node) {
-                    return;
-                }
-                self.introductions.dialing(node, &addresses);
-                if !self.dial(node, addresses) {
-                    self.dial_ended(node);
-                }
-            }
+            Command::Dial { node, addresses } => self.dial_wanted(node, addresses),
             Command::DialBack { node, address } => self.dial_back(node, address),
             Command::Open {
                 peer,
@@ -128,6 +119,29 @@ impl SwarmTask {
             Command::Close(connection) => {
                 self.swarm.close_connection(connection);
             }
+        }
+    }
+
+    /// Dials whom the driver wants. A connection that is there already answers that.
+    fn dial_wanted(&mut self, node: NodeId, addresses: Vec<SocketAddr>) {
+        if self.knows(node) {
+            return;
+        }
+        // Anybody may have themselves introduced under this node's name, so dialing back gives way.
+        match self.introductions.dial_after(node, addresses) {
+            Ok(()) => {
+                if let Some(peer) = peer_of(node) {
+                    self.settled.settle(peer);
+                }
+            }
+            Err(addresses) => self.dial_for_driver(node, addresses),
+        }
+    }
+
+    fn dial_for_driver(&mut self, node: NodeId, addresses: Vec<SocketAddr>) {
+        self.introductions.dialing(node, &addresses);
+        if !self.dial(node, addresses) {
+            self.dial_ended(node);
         }
     }
 
@@ -215,8 +229,12 @@ impl SwarmTask {
                 tracing::debug!(%peer, %error, "dial failed");
                 self.settled.settle(peer);
                 if let Some(node) = node_of(&peer) {
-                    self.introductions.dialed(node);
-                    self.dial_ended(node);
+                    match self.introductions.dialed(node) {
+                        Some(addresses) if !self.knows(node) => {
+                            self.dial_for_driver(node, addresses);
+                        }
+                        _ => self.dial_ended(node),
+                    }
                 }
             }
             _ => {}

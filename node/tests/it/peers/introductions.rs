@@ -82,3 +82,19 @@ async fn dialing_back_in_vain_is_not_said_but_a_dial_meanwhile_is_answered() {
     });
     assert_eq!(failed.await, other);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_dialed_back_in_vain_can_be_dialed_meanwhile_where_it_is() {
+    let (mut node, other) = (TestNode::start(2).await, TestNode::start(3).await);
+    // Somebody has claimed the other's name.
+    let (router, swallows) = router();
+    node.handle.dial_back(other.node, swallows);
+    let mut first = [0; 1];
+    router.recv(&mut first).expect("a dial");
+    node.handle.dial(PeerContact {
+        node: other.node,
+        region: REGION,
+        addresses: vec![address(&other)],
+    });
+    assert_eq!(node.until(connected).await, (other.node, true));
+}
