@@ -85,6 +85,9 @@ pub(crate) async fn run(context: Arc<Context>, endpoint: Endpoint) {
             continue;
         };
         let context = Arc::clone(&context);
+        // Only who gets packets here can finish the handshake. Afterwards packets may claim another
+        // address before they prove it.
+        let proven = incoming.remote_address();
         tasks.spawn(async move {
             let Ok(connecting) = incoming.accept() else {
                 return;
@@ -94,7 +97,7 @@ pub(crate) async fn run(context: Arc<Context>, endpoint: Endpoint) {
             place.handshake_over(connected.is_some());
             if let Some(quic) = connected {
                 context.metrics.connections.add(1);
-                connection::run(context, quic).await;
+                connection::run(context, quic, proven).await;
             }
         });
     }

@@ -51,8 +51,7 @@ pub(super) struct Connection {
     pub attach: AttachId,
     limiter: Limiter,
     attached: RwLock<Option<Arc<Attachment>>>,
-    /// Where the handshake proved the node to be. Others are told this and nothing newer: packets
-    /// may claim another address before they prove it.
+    /// Where the handshake proved the node to be. Others are told this and nothing newer.
     proven: SocketAddr,
     /// For what is to be said to the node unasked.
     pub notices: mpsc::Sender<TrackerNotice>,
@@ -69,8 +68,8 @@ pub(super) struct Attachment {
     pub checked: Instant,
 }
 
-/// Serves a connection to its end.
-pub(super) async fn run(context: Arc<Context>, quic: quinn::Connection) {
+/// Serves a connection to its end. Its handshake proved the node to be at `proven`.
+pub(super) async fn run(context: Arc<Context>, quic: quinn::Connection, proven: SocketAddr) {
     let limits = &context.config.limits;
     let rate = Rate::per_second(
         limits.connection_requests_per_second,
@@ -79,7 +78,7 @@ pub(super) async fn run(context: Arc<Context>, quic: quinn::Connection) {
     let (notices, told) = mpsc::channel(NOTICES_MAX);
     let connection = Arc::new(Connection {
         attach: context.new_attach(),
-        proven: quic.remote_address(),
+        proven,
         notices,
         quic,
         limiter: Limiter::new(rate),
@@ -139,6 +138,11 @@ impl Connection {
         SocketAddr::new(self.proven.ip().to_canonical(), self.proven.port())
     }
 
+    /// Whether the node's packets come from elsewhere by now.
+    pub(super) fn has_moved(&self) -> bool {
+        self.quic.remote_address() != self.proven
+    }
+
     /// Has a node that is elsewhere, because its network or its router's mapping changed, prove
     /// where on a new connection. This one goes on. Never ends.
     async fn watch_address(&self) -> ErrorCode {
@@ -146,7 +150,7 @@ impl Connection {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            if self.quic.remote_address() != self.proven {
+            if self.has_moved() {
                 // Full of what is more urgent: it is said again.
                 let _ = self.notices.try_send(TrackerNotice::Moved);
             }
