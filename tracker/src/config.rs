@@ -67,6 +67,9 @@ pub struct LimitsConfig {
     pub account_logins_per_minute: u32,
     /// Introductions a minute that one account may ask for.
     pub account_introductions_per_minute: u32,
+    /// Introductions a minute that one account may ask for to one node: a dial that failed is not
+    /// repeated sooner, and one account must not use up what others may have of the node.
+    pub pair_introductions_per_minute: u32,
     /// Introductions a minute to one node, whoever asks.
     pub node_introductions_per_minute: u32,
 }
@@ -157,6 +160,7 @@ impl Default for LimitsConfig {
             address_logins_per_minute: 60,
             account_logins_per_minute: 30,
             account_introductions_per_minute: 120,
+            pair_introductions_per_minute: 6,
             node_introductions_per_minute: 60,
         }
     }
@@ -206,6 +210,7 @@ impl TrackerConfig {
             limits.address_logins_per_minute,
             limits.account_logins_per_minute,
             limits.account_introductions_per_minute,
+            limits.pair_introductions_per_minute,
             limits.node_introductions_per_minute,
         ];
         if numbers.contains(&0) {

@@ -47,6 +47,8 @@ pub(crate) struct Limits {
     pub address_logins: LimiterTable,
     pub account_logins: LimiterTable,
     pub account_introductions: LimiterTable,
+    /// By account and by who it is introduced to.
+    pub pair_introductions: LimiterTable,
 }
 
 impl Limits {
@@ -62,6 +64,9 @@ impl Limits {
             account_logins: LimiterTable::new(Rate::per_minute(limits.account_logins_per_minute)),
             account_introductions: LimiterTable::new(Rate::per_minute(
                 limits.account_introductions_per_minute,
+            )),
+            pair_introductions: LimiterTable::new(Rate::per_minute(
+                limits.pair_introductions_per_minute,
             )),
         }
     }

@@ -88,6 +88,7 @@ enum Command {
     },
     Introduce {
         asker: NodeName,
+        attach: AttachId,
         node: NodeId,
         reply: oneshot::Sender<Result<(), NoIntroduction>>,
     },
@@ -191,14 +192,20 @@ impl Swarms {
         answer.await.unwrap_or_default()
     }
 
-    /// Has `node` dial `asker`.
+    /// Has `node` dial `asker`, if `attach` is still its latest.
     pub(crate) async fn introduce(
         &self,
         asker: NodeName,
+        attach: AttachId,
         node: NodeId,
     ) -> Result<(), NoIntroduction> {
         let (reply, answer) = oneshot::channel();
-        let introduce = Command::Introduce { asker, node, reply };
+        let introduce = Command::Introduce {
+            asker,
+            attach,
+            node,
+            reply,
+        };
         self.say(introduce).await;
         answer.await.unwrap_or(Err(NoIntroduction::Busy))
     }
@@ -336,9 +343,14 @@ impl Driver {
                 // The asker may have gone meanwhile.
                 let _ = reply.send(self.offer(now, asker, limit));
             }
-            Command::Introduce { asker, node, reply } => {
+            Command::Introduce {
+                asker,
+                attach,
+                node,
+                reply,
+            } => {
                 // The asker may have gone meanwhile.
-                let _ = reply.send(self.introduce(now, asker, node));
+                let _ = reply.send(self.introduce(now, (asker, attach), node));
             }
             Command::Count { reply } => {
                 let counts = SwarmCounts {

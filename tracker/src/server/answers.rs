@@ -15,7 +15,6 @@ use super::connection::{Attachment, Connection};
 use super::placements;
 use crate::accounts::{AccountError, NewSession, Session, name_key};
 use crate::clock;
-use crate::context::Context;
 use crate::licensing::IssueError;
 use crate::names::secs_to_next_epoch;
 use crate::passes;
@@ -114,7 +113,7 @@ async fn answer_attached(
         TrackerRequest::Placements { limit } => {
             placements::placements(context, attachment.name, limit).await
         }
-        TrackerRequest::Introduce { node } => introduce(context, attachment, node).await,
+        TrackerRequest::Introduce { node } => introduce(connection, attachment, node).await,
         TrackerRequest::Leave => {
             let attach = connection.attach;
             context.swarms.forget(attachment.name, attach).await;
@@ -327,14 +326,23 @@ async fn lookup(
 
 /// Has a peer that was named to the asker dial it.
 async fn introduce(
-    context: &Context,
+    connection: &Connection,
     asker: &Attachment,
     node: NodeId,
 ) -> Result<TrackerReply, Refusal> {
+    let context = &connection.context;
     let account = asker.session.account.0.to_le_bytes();
     let allowed = context.limits.account_introductions.take(&account, 1);
     allowed.map_err(Refusal::rate_limited)?;
-    let introduced = context.swarms.introduce(asker.name, node).await;
+    let to_one = [account.as_slice(), node.0.as_slice()].concat();
+    let allowed = context.limits.pair_introductions.take(&to_one, 1);
+    allowed.map_err(Refusal::rate_limited)?;
+    if connection.has_moved() {
+        // Whoever has its former address now is not to be dialed.
+        return Err(Refusal::new(ErrorCode::INVALID));
+    }
+    let attach = connection.attach;
+    let introduced = context.swarms.introduce(asker.name, attach, node).await;
     introduced.map_err(|why| match why {
         NoIntroduction::NoAddress => Refusal::new(ErrorCode::INVALID),
         NoIntroduction::Unknown => Refusal::new(ErrorCode::NOT_FOUND),

@@ -11,7 +11,7 @@ use antiphon_swarm::registry::Pick;
 use antiphon_swarm::{Instant, PeerKey};
 use tokio::sync::mpsc;
 
-use super::{Driver, NodeName, OnlineNode};
+use super::{AttachId, Driver, NodeName, OnlineNode};
 
 /// Peers named to a node that it may still be introduced to; the oldest are forgotten. As many as 25
 /// full answers name, which is more than a node dials in a session; guess. 2 KiB a node.
@@ -90,34 +90,51 @@ impl Driver {
         }
     }
 
-    /// Tells `node` that `asker` wants to connect and where it is.
+    /// Tells `node` that the asker wants to connect and where it is. Several may have attached under
+    /// that name, which the tracker cannot tell apart: all who were named to the asker are told, so
+    /// that none keeps it from another.
     pub(super) fn introduce(
         &mut self,
         now: Instant,
-        asker: NodeName,
+        (asker, attach): (NodeName, AttachId),
         node: NodeId,
     ) -> Result<(), NoIntroduction> {
-        let key = self.keys.get(&asker).ok_or(NoIntroduction::Unknown)?;
-        let (address, peer) = {
-            let asking = self.online(*key).ok_or(NoIntroduction::Unknown)?;
-            let acquaintance = &asking.acquaintance;
-            let is_it = |(peer, named): &&(PeerKey, NodeMark)| {
-                let online = self.online(*peer);
-                *named == mark(node) && online.is_some_and(|online| online.contact.node == node)
-            };
-            let named = acquaintance.named.iter().find(is_it);
-            let (peer, _) = *named.ok_or(NoIntroduction::Unknown)?;
-            let address = acquaintance.outside.ok_or(NoIntroduction::NoAddress)?;
-            (address, peer)
+        let key = self.key_of(asker, attach);
+        let asking = key.and_then(|key| self.online(key));
+        let acquaintance = &asking.ok_or(NoIntroduction::Unknown)?.acquaintance;
+        let is_it = |(peer, named): &&(PeerKey, NodeMark)| {
+            let online = self.online(*peer);
+            *named == mark(node) && online.is_some_and(|online| online.contact.node == node)
         };
+        let named: Vec<PeerKey> = acquaintance
+            .named
+            .iter()
+            .filter(is_it)
+            .map(|(peer, _)| *peer)
+            .collect();
+        let outside = acquaintance.outside;
+        let mut result = Err(NoIntroduction::Unknown);
+        for peer in named {
+            let address = outside.ok_or(NoIntroduction::NoAddress)?;
+            let notice = TrackerNotice::Introduction {
+                node: asker.node,
+                address,
+            };
+            result = result.or(self.tell(now, peer, notice));
+        }
+        result
+    }
+
+    fn tell(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        notice: TrackerNotice,
+    ) -> Result<(), NoIntroduction> {
         let (rate, since) = (self.introductions, Duration::from_micros(now.as_micros()));
         let peer = self.online_mut(peer).ok_or(NoIntroduction::Unknown)?;
         let taken = peer.acquaintance.bucket.take(rate, since, 1);
         taken.map_err(|wait| NoIntroduction::TooOften(millis(wait)))?;
-        let notice = TrackerNotice::Introduction {
-            node: asker.node,
-            address,
-        };
         let told = peer.acquaintance.notices.try_send(notice);
         told.map_err(|_| NoIntroduction::Busy)
     }
@@ -145,7 +162,7 @@ mod tests {
     use antiphon_protocol::{ContentId, DeviceId};
     use antiphon_swarm::registry::{Held, RegistryConfig};
 
-    use super::super::{AttachId, Newcomer};
+    use super::super::Newcomer;
     use super::*;
 
     const CONTENT: ContentId = ContentId([7; 32]);
@@ -156,6 +173,10 @@ mod tests {
             device: DeviceId([number; 16]),
             node: NodeId([number; 32]),
         }
+    }
+
+    fn asker(number: u8) -> (NodeName, AttachId) {
+        (name(number), AttachId(number.into()))
     }
 
     fn driver() -> Driver {
@@ -184,7 +205,7 @@ mod tests {
         let _ada = join(&mut driver, 1);
         let mut bob = join(&mut driver, 2);
         assert_eq!(driver.lookup(NOW, name(1), CONTENT, 10).len(), 1);
-        let mut introduce = || driver.introduce(NOW, name(1), name(2).node);
+        let mut introduce = || driver.introduce(NOW, asker(1), name(2).node);
         for _ in 0..NOTICES_MAX {
             assert_eq!(introduce(), Ok(()));
         }
@@ -208,8 +229,11 @@ mod tests {
         let (bob, attach) = (name(2), AttachId(2));
         driver.handle(NOW, super::super::Command::Leave { name: bob, attach });
         let _eve = join(&mut driver, 3);
+        let former = (name(1), AttachId(0));
+        let introduced = driver.introduce(NOW, former, name(3).node);
+        assert_eq!(introduced, Err(NoIntroduction::Unknown), "a former attach");
         for gone in [2, 3] {
-            let introduced = driver.introduce(NOW, name(1), name(gone).node);
+            let introduced = driver.introduce(NOW, asker(1), name(gone).node);
             assert_eq!(introduced, Err(NoIntroduction::Unknown));
         }
     }
@@ -222,12 +246,12 @@ mod tests {
         driver.lookup(NOW, name(1), CONTENT, 10);
         let _ada = join(&mut driver, 1);
         for _ in 0..20 {
-            let introduced = driver.introduce(NOW, name(1), name(2).node);
+            let introduced = driver.introduce(NOW, asker(1), name(2).node);
             assert_eq!(introduced, Ok(()));
             assert!(bob.try_recv().is_ok());
             bob = join(&mut driver, 2);
         }
-        let introduced = driver.introduce(NOW, name(1), name(2).node);
+        let introduced = driver.introduce(NOW, asker(1), name(2).node);
         assert!(matches!(introduced, Err(NoIntroduction::TooOften(_))));
     }
 

@@ -144,20 +144,56 @@ async fn a_node_is_not_flooded_by_many_accounts() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_moves_is_told_so_and_introduced_where_it_proves_to_be() -> Result<()> {
+async fn one_account_leaves_a_node_room_for_others() -> Result<()> {
+    let few = |world: &mut World| world.limits.node_introductions_per_minute = 10;
+    let (_world, tracker, content) = network(few).await?;
+    let (ada, _) = reachable(&tracker, "Ada").await?;
+    holds(&ada, content).await?;
+    let ask = introduce(ada.node);
+    let (bob, _) = reachable(&tracker, "Bob").await?;
+    look_up(&bob, content).await?;
+    while bob.ask(&ask).await? == TrackerReply::Introduced {
+        ada.notice().await?;
+    }
+    let (cleo, _) = reachable(&tracker, "Cleo").await?;
+    look_up(&cleo, content).await?;
+    assert_eq!(cleo.ask(&ask).await?, TrackerReply::Introduced);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_claims_anothers_name_does_not_keep_introductions_from_it() -> Result<()> {
+    let (_world, tracker, content) = network(|_| ()).await?;
+    let (ada, _) = reachable(&tracker, "Ada").await?;
+    let mut eve = connect(&tracker).await?;
+    eve.node = ada.node;
+    let token = eve.register("Eve", PASSWORD).await?;
+    eve.ask(&eve.attach_request_at(&token, "0.0.0.0:0")).await?;
+    let (bob, address) = reachable(&tracker, "Bob").await?;
+    holds(&eve, content).await?;
+    look_up(&bob, content).await?;
+    holds(&ada, content).await?;
+    look_up(&bob, content).await?;
+    let reply = bob.ask(&introduce(ada.node)).await?;
+    assert_eq!(reply, TrackerReply::Introduced);
+    let node = bob.node;
+    let told = TrackerNotice::Introduction { node, address };
+    assert_eq!(ada.notice().await?, told);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_moved_is_told_so_and_not_introduced_where_it_was() -> Result<()> {
     let (_world, tracker, content) = network(|_| ()).await?;
     let (ada, _) = reachable(&tracker, "Ada").await?;
     holds(&ada, content).await?;
-    let (bob, proven) = reachable(&tracker, "Bob").await?;
+    let (bob, _) = reachable(&tracker, "Bob").await?;
     look_up(&bob, content).await?;
     bob.endpoint
         .rebind(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
-    let reply = bob.ask(&introduce(ada.node)).await?;
-    assert_eq!(reply, TrackerReply::Introduced, "the connection goes on");
-    let TrackerNotice::Introduction { address, .. } = ada.notice().await? else {
-        bail!("no introduction");
-    };
-    assert_eq!(address, proven, "not where packets merely come from");
+    // Whoever has its former address now is not to be dialed, nor where packets merely come from.
+    let ask = introduce(ada.node);
+    assert_eq!(bob.refusal(&ask).await?, ErrorCode::INVALID);
     assert_eq!(bob.notice().await?, TrackerNotice::Moved);
     Ok(())
 }
