@@ -1,6 +1,6 @@
 //! Which addresses a node dials because somebody else says so: those of the open network, and those
-//! that are as close as the one who says it. A tracker on the internet leads nobody into a home's
-//! network; one on this machine may name this machine.
+//! that are no closer than the one who says it. A tracker on the internet leads nobody into a home's
+//! network; one in the same network may name what is there, one on this machine this machine, too.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -18,8 +18,13 @@ enum Scope {
 /// Whether `address`, named by whoever is at `namer`, may be dialed.
 #[must_use]
 pub fn is_dialable(address: SocketAddr, namer: SocketAddr) -> bool {
-    let (named, near) = (scope(address.ip()), scope(namer.ip()));
-    address.port() != 0 && named != Scope::None && (named == Scope::Open || named == near)
+    let as_far = match scope(address.ip()) {
+        Scope::Machine => scope(namer.ip()) == Scope::Machine,
+        Scope::Site => matches!(scope(namer.ip()), Scope::Machine | Scope::Site),
+        Scope::Open => true,
+        Scope::None => false,
+    };
+    as_far && address.port() != 0
 }
 
 fn scope(ip: IpAddr) -> Scope {
@@ -78,6 +83,7 @@ mod tests {
         assert!(dialable("127.0.0.1:5", "127.0.0.1:1"));
         assert!(dialable("[::1]:5", "127.0.0.1:1"));
         assert!(dialable("192.168.1.7:5", "10.0.0.1:1"));
+        assert!(dialable("192.168.1.7:5", "127.0.0.1:1"), "nearer still");
         assert!(dialable("[fd00::2]:5", "[fd00::1]:1"));
         for near in [
             "127.0.0.1:5",
