@@ -2,7 +2,8 @@
 //! a library of made music, listeners, and outsiders that speak the protocols themselves.
 //!
 //! Everything is on loopback, or in network namespaces of its own ([`place`]), with ports the system
-//! chooses, in scratch folders, and ends with the test. Nothing here knows how long anything takes: tests wait for events, with a deadline.
+//! chooses, in scratch folders, and ends with the test. Nothing here knows how long anything takes:
+//! tests wait for events, with a deadline.
 //!
 //! Not here: tests (`it/`), and anything that ships.
 
