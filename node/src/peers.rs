@@ -87,8 +87,8 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<PeerSockets, StartError> {
 pub struct PeerTransport;
 
 impl PeerTransport {
-    /// Starts the transport on the thread of its sockets. It ends with [`PeerHandle::shutdown`], or when the
-    /// last handle is dropped.
+    /// Starts the transport on the thread of its sockets. It ends with [`PeerHandle::shutdown`], or
+    /// when the last handle is dropped.
     ///
     /// # Errors
     /// If an address cannot be listened on.

@@ -17,7 +17,7 @@ pub const SPAN_FRAME_BYTES_MAX: usize = 1024;
 /// seek tables plus holders). 256 KiB holds a three-hour track's seek tables; guess.
 pub const TRACKER_FRAME_BYTES_MAX: usize = 256 * 1024;
 
-/// Longest unasked frame of the tracker. An introduction, the only one there is, needs 54 bytes.
+/// Longest unasked frame of the tracker. The longest there is, an introduction, needs 53 bytes.
 pub const NOTICE_FRAME_BYTES_MAX: usize = 256;
 
 /// Any text from the wire, in bytes of UTF-8.
