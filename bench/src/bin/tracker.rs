@@ -137,6 +137,8 @@ async fn serve() -> anyhow::Result<()> {
             account_requests_burst: UNLIMITED,
             address_logins_per_minute: UNLIMITED,
             account_logins_per_minute: UNLIMITED,
+            // Nobody is introduced here.
+            ..LimitsConfig::default()
         },
         ..TrackerConfig::default()
     })
