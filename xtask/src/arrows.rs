@@ -6,14 +6,19 @@ use std::path::Path;
 const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("protocol", &[], ASYNC_AND_IO),
     ("swarm", &["protocol"], ASYNC_AND_IO),
+    ("transport", &["protocol"], &["libp2p", "sqlx"]),
     ("player", &[], NETWORK),
     ("origin", &["protocol"], &[]),
     (
         "tracker",
-        &["protocol", "swarm"],
+        &["protocol", "swarm", "transport"],
         &["symphonia", "vorbis_rs", "cpal"],
     ),
-    ("node", &["protocol", "swarm", "player"], &["sqlx"]),
+    (
+        "node",
+        &["protocol", "swarm", "transport", "player"],
+        &["sqlx"],
+    ),
     ("sim", &["protocol", "swarm"], ASYNC_AND_IO),
     (
         "cli",

@@ -3,11 +3,9 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
-use super::{StartError, quic, tcp};
+use antiphon_transport::port;
 
-/// Free UDP ports looked at until one is free over TCP too: on a machine full of connections every
-/// second port may be taken. Guess.
-const TRIES: usize = 8;
+use super::{StartError, quic, tcp};
 
 /// A port that is taken.
 #[derive(Debug)]
@@ -39,24 +37,20 @@ impl PeerPort {
             address: wanted,
             reason: error.to_string(),
         };
-        // Held until the end, so that no port is tried twice.
-        let mut half = Vec::new();
-        loop {
-            let udp = quic::bind(wanted).map_err(listen)?;
-            let address = udp.local_addr().map_err(listen)?;
-            match tcp::bind(address) {
-                Ok(tcp) => return Ok(Self::new(udp, Some(tcp))),
-                Err(error) if wanted.port() != 0 || half.len() + 1 == TRIES => {
-                    tracing::warn!(
-                        %address, %error,
-                        "cannot listen over TCP: nodes whose network lets no UDP through will not \
-                         reach this one; free the TCP port or choose another"
-                    );
-                    return Ok(Self::new(udp, None));
-                }
-                Err(_) => half.push(udp),
-            }
+        let udp = |wanted| {
+            let socket = quic::bind(wanted)?;
+            let taken = socket.local_addr()?;
+            Ok((socket, taken))
+        };
+        let (udp, tcp) = port::take(wanted, udp, tcp::bind).map_err(listen)?;
+        if let Err(error) = &tcp {
+            tracing::warn!(
+                address = %wanted, %error,
+                "cannot listen over TCP: nodes whose network lets no UDP through will not reach \
+                 this one; free the TCP port or choose another"
+            );
         }
+        Ok(Self::new(udp, tcp.ok()))
     }
 }
 

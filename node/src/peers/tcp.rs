@@ -7,11 +7,7 @@
 //!
 //! Not here: when TCP is used at all ([`ways`](super::ways)).
 
-mod capped;
-mod counted;
-mod frames;
 mod handshake;
-mod ledger;
 mod listener;
 mod muxer;
 #[cfg(test)]
@@ -23,14 +19,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use antiphon_transport::muxed::{ALPN, MuxError};
+use antiphon_transport::port::{self, ListenOptions};
 use futures::future::BoxFuture;
-use futures_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use futures_rustls::{TlsAcceptor, TlsConnector};
 use libp2p::PeerId;
 use libp2p::core::transport::{ListenerId, TransportEvent};
-use socket2::{Domain, Socket, Type};
 use tokio::sync::Semaphore;
 
-use self::capped::Capped;
 pub(super) use self::handshake::dial;
 use self::listener::Listener;
 use self::muxer::Muxer;
@@ -38,8 +34,11 @@ use super::address::tcp_multiaddr;
 use super::limits;
 use super::tls::{PeerTls, TlsError};
 
-/// yamux's name in the handshake: what follows TLS is agreed with it.
-const ALPN: &[u8] = b"/yamux/1.0.0";
+const LISTEN: ListenOptions = ListenOptions {
+    only_v6: true,
+    bytes: limits::TCP_SYSTEM_BYTES,
+    backlog: limits::TCP_BACKLOG,
+};
 
 /// What goes wrong with a connection or the socket under it.
 #[derive(Debug, thiserror::Error)]
@@ -52,17 +51,14 @@ pub(super) enum TcpError {
     Certificate,
     #[error("another node answers there")]
     WrongPeer,
-    #[error("the connection ended: {0}")]
-    Connection(#[from] yamux::ConnectionError),
-    #[error("the other side closed the connection")]
-    Closed,
-    #[error("nothing came for too long")]
-    Silent,
+    #[error(transparent)]
+    Connection(#[from] MuxError),
+    #[error("the address is none over TCP")]
+    Address,
 }
 
 pub(super) type Connected = Result<(PeerId, Muxer), TcpError>;
 pub(super) type Event = TransportEvent<BoxFuture<'static, Connected>, TcpError>;
-type Secured = TlsStream<Capped>;
 
 /// The TCP sockets of a node.
 pub(super) struct TcpTransport {
@@ -149,18 +145,5 @@ impl TcpTransport {
 
 /// A socket that listens.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        // So that both families can have the same port.
-        socket.set_only_v6(true)?;
-    }
-    // Elsewhere it would let other programs listen on the same port.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_recv_buffer_size(limits::TCP_SYSTEM_BYTES as usize)?;
-    socket.set_send_buffer_size(limits::TCP_SYSTEM_BYTES as usize)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(limits::TCP_BACKLOG)?;
-    Ok(socket.into())
+    port::listen(address, LISTEN)
 }

@@ -111,7 +111,7 @@ impl Transport for Ways {
         let over_quic = over_quic.map_ok(move |connected| udp.counted(connected));
         let connector = self.tcp.connector();
         let over_tcp = async move {
-            let to = to.ok_or(TcpError::Closed)?;
+            let to = to.ok_or(TcpError::Address)?;
             let (peer, muxer) = tcp::dial(connector, to, expected).await?;
             Ok((peer, StreamMuxerBox::new(muxer)))
         };
@@ -305,7 +305,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_dial_fails_when_both_ways_do() {
-        let closed = ready(Err::<u8, _>(TcpError::Closed));
+        let closed = ready(Err::<u8, _>(TcpError::Address));
         let timed_out = ready(Err(QuicError::HandshakeTimeout));
         assert!(either(udp(), timed_out, closed).await.is_err());
     }

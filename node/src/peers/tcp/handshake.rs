@@ -2,16 +2,15 @@
 
 use std::net::SocketAddr;
 
+use antiphon_transport::muxed::{Capped, Mode, Secured};
 use futures_rustls::{TlsAcceptor, TlsConnector};
 use libp2p::PeerId;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use yamux::Mode;
 
-use super::capped::Capped;
 use super::muxer::Muxer;
-use super::{Connected, Secured, TcpError};
+use super::{Connected, TcpError};
 use crate::peers::limits;
 use crate::peers::tls::{self, SERVER_NAME};
 

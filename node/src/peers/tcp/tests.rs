@@ -2,6 +2,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
 
+use antiphon_transport::muxed::MuxStream as Stream;
 use futures::{AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt};
 use libp2p::core::muxing::StreamMuxerExt;
 use libp2p::identity::Keypair;
@@ -9,7 +10,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::muxer::TcpStream as Stream;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -164,7 +164,7 @@ async fn what_nobody_reads_is_bounded_and_arrives_when_it_is_read() {
         }
         tokio::task::yield_now().await;
     }
-    let window = yamux::DEFAULT_CREDIT as usize;
+    let window = antiphon_transport::muxed::STREAM_WINDOW_BYTES;
     assert!(written.iter().sum::<usize>() > limits::TCP_UNSENT_MAX);
     assert!(written.iter().all(|written| *written <= window));
     let slack = limits::TCP_FRAME_BYTES_MAX * 2;

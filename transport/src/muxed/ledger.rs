@@ -1,7 +1,7 @@
 //! What a connection over TCP keeps in memory, counted.
 //!
 //! yamux gives every stream a window of 256 KiB and queues frames of each for sending, which is
-//! several times what a neighbor may cost. So reading from the socket stops while too much is
+//! several times what a connection may cost. So reading from the socket stops while too much is
 //! unread, whatever stream it is of, and streams take nothing more while too much waits to be sent.
 
 use std::collections::BTreeMap;
@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use super::MuxLimits;
 use super::frames::Frame;
-use crate::peers::limits;
 
 /// Memory of a frame beside its bytes: what it is kept in; generous.
 const FRAME_COST: usize = 64;
@@ -18,6 +18,7 @@ const FRAME_COST: usize = 64;
 /// Shared by the socket of a connection and its streams.
 #[derive(Debug)]
 pub(super) struct Ledger {
+    limits: MuxLimits,
     state: Mutex<State>,
 }
 
@@ -54,8 +55,9 @@ struct Unread {
 pub(super) struct TooLong;
 
 impl Ledger {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limits: MuxLimits) -> Self {
         Self {
+            limits,
             state: Mutex::new(State {
                 heard: Instant::now(),
                 streams: BTreeMap::new(),
@@ -75,7 +77,6 @@ impl Ledger {
     }
 
     /// Bytes unread, and bytes unsent.
-    #[cfg(test)]
     pub(super) fn kept(&self) -> (usize, usize) {
         let state = self.state();
         (state.unread, state.unsent)
@@ -88,7 +89,7 @@ impl Ledger {
     /// Ready when another frame may be read from the socket.
     pub(super) fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.state();
-        if state.unread < limits::TCP_UNREAD_MAX {
+        if state.unread < self.limits.unread_bytes {
             return Poll::Ready(());
         }
         state.socket = Some(context.waker().clone());
@@ -102,7 +103,7 @@ impl Ledger {
 
     /// A header came. Frames of streams that are gone are dropped by yamux, once it knows.
     pub(super) fn arriving(&self, frame: Frame) -> Result<(), TooLong> {
-        if frame.body > limits::TCP_FRAME_BYTES_MAX {
+        if frame.body > self.limits.frame_bytes {
             return Err(TooLong);
         }
         let mut state = self.state();
@@ -137,7 +138,7 @@ impl Ledger {
         if unread.bytes == 0 {
             freed += std::mem::take(&mut unread.frames);
         }
-        state.free(freed);
+        self.free(&mut state, freed);
     }
 
     /// A stream is gone, with what it has unread.
@@ -145,14 +146,14 @@ impl Ledger {
         let mut state = self.state();
         state.writers.remove(&stream);
         if let Some(unread) = state.streams.remove(&stream) {
-            state.free(unread.bytes + unread.frames);
+            self.free(&mut state, unread.bytes + unread.frames);
         }
     }
 
     /// How much a stream may write now; waits if nothing.
     pub(super) fn poll_allowance(&self, stream: u32, context: &Context<'_>) -> Poll<usize> {
         let mut state = self.state();
-        match limits::TCP_UNSENT_MAX.saturating_sub(state.unsent) {
+        match self.limits.unsent_bytes.saturating_sub(state.unsent) {
             0 => {
                 state.writers.insert(stream, context.waker().clone());
                 Poll::Pending
@@ -172,7 +173,7 @@ impl Ledger {
         state.blocked = blocked;
         if !blocked {
             let lost = std::mem::take(&mut state.lost);
-            state.free(lost);
+            self.free(&mut state, lost);
         }
     }
 
@@ -180,19 +181,17 @@ impl Ledger {
     pub(super) fn sent(&self, bytes: usize) {
         let mut state = self.state();
         state.unsent = state.unsent.saturating_sub(bytes);
-        if state.unsent < limits::TCP_UNSENT_MAX {
+        if state.unsent < self.limits.unsent_bytes {
             std::mem::take(&mut state.writers)
                 .into_values()
                 .for_each(Waker::wake);
         }
     }
-}
 
-impl State {
-    fn free(&mut self, bytes: usize) {
-        self.unread -= bytes;
-        if self.unread < limits::TCP_UNREAD_MAX
-            && let Some(socket) = self.socket.take()
+    fn free(&self, state: &mut State, bytes: usize) {
+        state.unread -= bytes;
+        if state.unread < self.limits.unread_bytes
+            && let Some(socket) = state.socket.take()
         {
             socket.wake();
         }
@@ -201,7 +200,20 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const LIMITS: MuxLimits = MuxLimits {
+        streams: 24,
+        arrived: 8,
+        frame_bytes: 16 * 1024,
+        unread_bytes: 256 * 1024,
+        unsent_bytes: 224 * 1024,
+        idle: Duration::from_secs(45),
+        ping_look: None,
+        linger: Duration::from_secs(1),
+    };
 
     fn data(stream: u32, opens: bool, body: usize) -> Frame {
         Frame {
@@ -219,15 +231,15 @@ mod tests {
 
     #[test]
     fn reading_stops_at_the_limit_over_all_streams_and_goes_on_when_one_is_read_or_dropped() {
-        let ledger = Ledger::new();
-        let frame = limits::TCP_FRAME_BYTES_MAX;
+        let ledger = Ledger::new(LIMITS);
+        let frame = LIMITS.frame_bytes;
         let mut stream = 0;
         while room(&ledger) {
             stream += 2;
             let arrived = ledger.arriving(data(stream, true, frame));
             arrived.expect("a legal frame");
         }
-        assert!(ledger.state().unread < limits::TCP_UNREAD_MAX + frame + FRAME_COST);
+        assert!(ledger.state().unread < LIMITS.unread_bytes + frame + FRAME_COST);
         ledger.read(2, frame);
         assert!(room(&ledger));
         ledger
@@ -253,7 +265,7 @@ mod tests {
 
     #[test]
     fn frames_of_one_byte_count_for_what_they_cost() {
-        let ledger = Ledger::new();
+        let ledger = Ledger::new(LIMITS);
         let mut frames = 0;
         while room(&ledger) {
             ledger
@@ -261,22 +273,22 @@ mod tests {
                 .expect("a legal frame");
             frames += 1;
         }
-        assert!(frames * FRAME_COST <= limits::TCP_UNREAD_MAX);
+        assert!(frames * FRAME_COST <= LIMITS.unread_bytes);
         ledger.read(1, frames);
         assert_eq!(ledger.state().unread, 0);
     }
 
     #[test]
     fn a_frame_longer_than_ours_is_refused() {
-        let too_long = data(1, true, limits::TCP_FRAME_BYTES_MAX + 1);
-        assert!(Ledger::new().arriving(too_long).is_err());
+        let too_long = data(1, true, LIMITS.frame_bytes + 1);
+        assert!(Ledger::new(LIMITS).arriving(too_long).is_err());
     }
 
     #[test]
     fn writing_stops_at_the_limit_until_something_left() {
-        let ledger = Ledger::new();
+        let ledger = Ledger::new(LIMITS);
         let context = Context::from_waker(Waker::noop());
-        ledger.taken(limits::TCP_UNSENT_MAX);
+        ledger.taken(LIMITS.unsent_bytes);
         assert!(ledger.poll_allowance(1, &context).is_pending());
         ledger.sent(5);
         assert_eq!(ledger.poll_allowance(1, &context), Poll::Ready(5));

@@ -11,6 +11,7 @@ use super::Secured;
 use super::frames::{Cursor, Passed};
 use super::ledger::Ledger;
 
+#[derive(Debug)]
 pub(super) struct Counted {
     socket: Secured,
     ledger: Arc<Ledger>,

@@ -8,14 +8,18 @@ use futures::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
-pub(super) struct Capped {
+/// Until it is known who the other side is.
+#[derive(Debug)]
+pub struct Capped {
     socket: Compat<TcpStream>,
     /// What may still come; no end once it is known who the other side is.
     left: Option<usize>,
 }
 
 impl Capped {
-    pub(super) fn new(socket: TcpStream, cap: usize) -> Self {
+    /// A socket of which `cap` bytes may come.
+    #[must_use]
+    pub fn new(socket: TcpStream, cap: usize) -> Self {
         Self {
             socket: socket.compat(),
             left: Some(cap),
@@ -23,7 +27,7 @@ impl Capped {
     }
 
     /// From here on there is no end.
-    pub(super) fn lift(&mut self) {
+    pub fn lift(&mut self) {
         self.left = None;
     }
 }
