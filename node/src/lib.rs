@@ -26,6 +26,7 @@ pub mod span_io;
 pub mod status;
 pub mod store;
 pub mod tracker_client;
+mod two_ways;
 
 pub use config::NodeConfig;
 pub use driver::StartError;

@@ -45,6 +45,13 @@ pub(crate) fn is_wrong_certificate(error: &quinn::ConnectionError) -> bool {
     error.code == quinn::TransportErrorCode::crypto(ACCESS_DENIED)
 }
 
+/// The same without QUIC.
+pub(crate) fn is_refused(error: &Error) -> bool {
+    *error == REFUSAL
+}
+
+const REFUSAL: Error = Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
+
 /// The TLS alert that rustls makes of our own verifier's refusal.
 const ACCESS_DENIED: u8 = 49;
 
@@ -67,7 +74,7 @@ impl ServerCertVerifier for PinnedCertificate {
         if blake3::hash(end_entity) == self.fingerprint {
             Ok(ServerCertVerified::assertion())
         } else {
-            Err(CertificateError::ApplicationVerificationFailure.into())
+            Err(REFUSAL)
         }
     }
 
@@ -77,7 +84,7 @@ impl ServerCertVerifier for PinnedCertificate {
         _cert: &CertificateDer<'_>,
         _dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("QUIC has no TLS 1.2".to_owned()))
+        Err(Error::General("there is no TLS 1.2 here".to_owned()))
     }
 
     fn verify_tls13_signature(

@@ -1,4 +1,5 @@
-//! Client of the tracker: one warm QUIC connection, concurrent requests on it.
+//! Client of the tracker: one warm connection, QUIC or where that does not get through TCP, and
+//! concurrent requests on it.
 //!
 //! [`TrackerClient`] is one connection, for logging in and for tools. [`TrackerLink`] keeps one up
 //! for as long as the node runs: it connects, attaches, notices losses and starts again by itself.
@@ -11,6 +12,8 @@ mod backoff;
 mod connect;
 mod link;
 mod notice;
+mod quic;
+mod tcp;
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -18,15 +21,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_protocol::codec::{self, DecodeError, LENGTH_BYTES};
-use antiphon_protocol::identity::{CHANNEL_LABEL, DevicePublic, DeviceSecret};
+use antiphon_protocol::identity::{DevicePublic, DeviceSecret};
 use antiphon_protocol::tracker::{AccessToken, Attached, Password, TrackerReply, TrackerRequest};
 use antiphon_protocol::{AccountId, ErrorCode, Millis, NodeId, UnixSeconds};
+use antiphon_transport::connection::{Connection, Lost};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use self::connect::Ways;
 use crate::peers::Outlets;
+use crate::two_ways::UdpSeen;
 
 pub use address::{ParseTrackerAddressError, TrackerAddress};
 pub use connect::{CONNECT_TIMEOUT, ConnectError};
@@ -36,6 +42,9 @@ pub use link::{LinkEvent, TrackerLink, TrackerLinkConfig};
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests under way at once; more wait. An album page asks a handful; guess.
 const REQUESTS_MAX: usize = 16;
+/// Notices that may be on their way; more wait at the tracker. Guess.
+const NOTICES_MAX: usize = 4;
+
 /// A session of a device, from `Register` or `Login`.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -50,9 +59,9 @@ pub struct Session {
 /// One connection to the tracker. Clones share it.
 #[derive(Clone, Debug)]
 pub struct TrackerClient {
-    connection: quinn::Connection,
-    /// Kept because the connection ends with it.
-    _endpoint: quinn::Endpoint,
+    connection: Connection,
+    /// Over QUIC kept, because the connection ends with it.
+    _endpoint: Option<quinn::Endpoint>,
     /// If it goes out from a socket that peers are served on: set when that works no longer.
     peer_socket: Option<CancellationToken>,
     slots: Arc<Semaphore>,
@@ -64,19 +73,8 @@ impl TrackerClient {
     /// # Errors
     /// If the tracker cannot be found or reached, or has another certificate.
     pub async fn connect(address: &TrackerAddress) -> Result<Self, ConnectError> {
-        connect::connect(address, &Outlets::default()).await
-    }
-
-    /// Connects from a socket that peers are served on, if one reaches the tracker, so that the
-    /// tracker sees where peers reach this node.
-    ///
-    /// # Errors
-    /// As [`TrackerClient::connect`].
-    pub async fn connect_from(
-        address: &TrackerAddress,
-        outlets: &Outlets,
-    ) -> Result<Self, ConnectError> {
-        connect::connect(address, outlets).await
+        let (outlets, udp) = (Outlets::default(), UdpSeen::default());
+        connect::connect(address, &outlets, &udp, Ways::Both).await
     }
 
     /// Creates an account and logs in.
@@ -126,10 +124,8 @@ impl TrackerClient {
         node: NodeId,
         addresses: Vec<SocketAddr>,
     ) -> Result<Attached, RequestError> {
-        let mut channel = [0; 32];
-        self.connection
-            .export_keying_material(&mut channel, CHANNEL_LABEL, b"")
-            .map_err(|_| RequestError::Unreachable)?;
+        let channel = self.connection.channel();
+        let channel = channel.ok_or(RequestError::Unreachable)?;
         let reply = self.request(TrackerRequest::Attach {
             token,
             proof: device.prove(&channel),
@@ -159,11 +155,11 @@ impl TrackerClient {
 
     async fn exchange(&self, request: TrackerRequest) -> Result<TrackerReply, RequestError> {
         let _slot = self.slots.acquire().await;
-        let (mut send, mut receive) = self.connection.open_bi().await?;
+        let (mut send, mut receive) = self.connection.open().await?;
         // Passwords and tokens are in there.
         let frame = Zeroizing::new(codec::encode(&request));
         send.write_all(&frame).await?;
-        send.finish().map_err(|_| RequestError::Unreachable)?;
+        send.finish().await?;
         let mut header = [0; LENGTH_BYTES];
         receive.read_exact(&mut header).await?;
         let mut payload = Zeroizing::new(vec![0; codec::payload_len::<TrackerReply>(header)?]);
@@ -175,6 +171,12 @@ impl TrackerClient {
     #[must_use]
     pub const fn is_from_peer_socket(&self) -> bool {
         self.peer_socket.is_some()
+    }
+
+    /// Whether it goes over TCP, because nothing came back over UDP.
+    #[must_use]
+    pub const fn is_over_tcp(&self) -> bool {
+        matches!(self.connection, Connection::Tcp(_))
     }
 
     /// Where the tracker is.
@@ -192,12 +194,12 @@ impl TrackerClient {
             }
         };
         tokio::select! {
-            _ = self.connection.closed() => {}
+            () = self.connection.closed() => {}
             () = socket_lost => {}
         }
     }
 
-    /// The round trip to the tracker, as QUIC measures it.
+    /// The round trip to the tracker, as QUIC measures it, or as the handshake over TCP took.
     #[must_use]
     pub fn rtt(&self) -> Duration {
         self.connection.rtt()
@@ -205,8 +207,7 @@ impl TrackerClient {
 
     /// Closes the connection.
     pub fn close(&self) {
-        self.connection
-            .close(u32::from(ErrorCode::NONE.0).into(), b"");
+        self.connection.close(u32::from(ErrorCode::NONE.0));
     }
 }
 
@@ -251,20 +252,8 @@ pub enum RequestError {
     Unexpected,
 }
 
-impl From<quinn::ConnectionError> for RequestError {
-    fn from(_: quinn::ConnectionError) -> Self {
-        Self::Unreachable
-    }
-}
-
-impl From<quinn::WriteError> for RequestError {
-    fn from(_: quinn::WriteError) -> Self {
-        Self::Unreachable
-    }
-}
-
-impl From<quinn::ReadExactError> for RequestError {
-    fn from(_: quinn::ReadExactError) -> Self {
+impl From<Lost> for RequestError {
+    fn from(_: Lost) -> Self {
         Self::Unreachable
     }
 }

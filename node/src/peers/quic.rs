@@ -60,13 +60,9 @@ pub(super) enum QuicError {
 impl QuicError {
     /// Whether it says that packets come back, so that UDP gets through.
     pub(super) fn is_answer(&self) -> bool {
-        use quinn::ConnectionError as Ended;
         match self {
             Self::Certificate => true,
-            Self::Connection(ended) => !matches!(
-                ended,
-                Ended::TimedOut | Ended::LocallyClosed | Ended::CidsExhausted
-            ),
+            Self::Connection(ended) => crate::two_ways::is_answer(ended),
             Self::Socket(_) | Self::Dial(_) | Self::HandshakeTimeout => false,
         }
     }

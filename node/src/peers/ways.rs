@@ -5,11 +5,9 @@
 //! UDP does get through, and nothing is tried over TCP.
 
 use std::net::TcpListener;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryFutureExt};
@@ -20,15 +18,14 @@ use libp2p::core::transport::{DialOpts, ListenerId, Transport, TransportError, T
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use quinn::Endpoint;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::address::{socket_address, tcp_address};
-use super::limits;
 use super::quic::{self, ConfigError, QuicError, QuicTransport};
 use super::settled::Settled;
 use super::tcp::{self, TcpError, TcpTransport};
 use super::tls::PeerTls;
+use crate::two_ways::UdpSeen;
 
 /// What goes wrong on either way.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +123,7 @@ impl Transport for Ways {
             let event = event.map_err(WayError::from).map_upgrade(|upgrade| {
                 let udp = Arc::clone(udp);
                 let counted = upgrade.map_ok(move |connected| {
-                    udp.works();
+                    udp.seen.works();
                     udp.counted(connected)
                 });
                 counted.err_into().boxed()
@@ -155,8 +152,7 @@ fn named(address: &Multiaddr) -> Option<PeerId> {
 struct Udp {
     /// Held by every connection over QUIC too.
     alive: Arc<()>,
-    /// TCP led to a node lately that QUIC did not.
-    blocked: AtomicBool,
+    seen: UdpSeen,
 }
 
 impl Udp {
@@ -166,31 +162,20 @@ impl Udp {
         (peer, StreamMuxerBox::new(muxer))
     }
 
-    /// Something came over UDP.
-    fn works(&self) {
-        self.blocked.store(false, Ordering::Relaxed);
-    }
-
     /// The end of a dial over QUIC, or the error if nothing came back.
     fn judge<T>(&self, outcome: Result<T, QuicError>) -> Result<Result<T, WayError>, QuicError> {
         match outcome {
             Err(error) if !error.is_answer() => Err(error),
             answered => {
-                self.works();
+                self.seen.works();
                 Ok(answered.map_err(WayError::from))
             }
         }
     }
 
-    /// How long a dial waits before it tries TCP too; nothing if it does not.
-    fn head_start(&self) -> Option<Duration> {
-        if Arc::strong_count(&self.alive) > 1 {
-            return None;
-        }
-        Some(match self.blocked.load(Ordering::Relaxed) {
-            true => Duration::ZERO,
-            false => limits::QUIC_HEAD_START,
-        })
+    /// Whether a connection over QUIC is alive.
+    fn alive(&self) -> bool {
+        Arc::strong_count(&self.alive) > 1
     }
 }
 
@@ -213,37 +198,21 @@ async fn either<T>(
     over_quic: impl Future<Output = Result<T, QuicError>>,
     over_tcp: impl Future<Output = Result<T, TcpError>>,
 ) -> Result<T, WayError> {
-    let (mut over_quic, mut over_tcp) = (pin!(over_quic), pin!(over_tcp));
-    let Some(head_start) = udp.head_start() else {
-        let outcome = udp.judge(over_quic.await);
-        return outcome.unwrap_or_else(|unanswered| Err(unanswered.into()));
-    };
-    if let Ok(outcome) = timeout(head_start, &mut over_quic).await {
-        return match udp.judge(outcome) {
-            Ok(end) => end,
-            Err(_) => Ok(over_tcp.await?),
-        };
+    let over_quic = async { udp.judge(over_quic.await).map_err(WayError::from) };
+    if udp.alive() {
+        return over_quic.await.unwrap_or_else(Err);
     }
-    tokio::select! {
-        outcome = &mut over_quic => match udp.judge(outcome) {
-            Ok(end) => end,
-            Err(_) => Ok(over_tcp.await?),
-        },
-        outcome = &mut over_tcp => match outcome {
-            Ok(connected) => {
-                udp.blocked.store(true, Ordering::Relaxed);
-                Ok(connected)
-            }
-            Err(error) => udp.judge(over_quic.await).unwrap_or(Err(error.into())),
-        },
-    }
+    let over_tcp = async { Ok(over_tcp.await?) };
+    udp.seen.first(over_quic, over_tcp).await
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+    use std::time::Duration;
 
     use super::*;
+    use crate::peers::limits;
 
     const REFUSED: QuicError = QuicError::Connection(quinn::ConnectionError::Reset);
 
@@ -262,11 +231,11 @@ mod tests {
         let silent = || pending::<Result<u8, QuicError>>();
         let led = either(Arc::clone(&udp), silent(), ready(Ok(2))).await;
         assert_eq!(led.expect("over TCP"), 2);
-        assert_eq!(udp.head_start(), Some(Duration::ZERO));
+        assert_eq!(udp.seen.head_start(), Duration::ZERO);
         // Whoever QUIC leads to shows that it works again.
         let led = either(Arc::clone(&udp), ready(Ok(1)), pending()).await;
         assert_eq!(led.expect("over QUIC"), 1);
-        assert_eq!(udp.head_start(), Some(limits::QUIC_HEAD_START));
+        assert_eq!(udp.seen.head_start(), limits::QUIC_HEAD_START);
     }
 
     #[tokio::test]
@@ -284,11 +253,12 @@ mod tests {
     #[tokio::test]
     async fn an_answer_over_udp_counts_whatever_it_says() {
         let udp = udp();
-        udp.blocked.store(true, Ordering::Relaxed);
+        let led = either(Arc::clone(&udp), pending(), ready(Ok::<u8, _>(2))).await;
+        assert_eq!(led.expect("over TCP"), 2);
         let refused = ready(Err::<u8, _>(REFUSED));
         let failed = either(Arc::clone(&udp), refused, pending()).await;
         assert!(matches!(failed, Err(WayError::Quic(_))));
-        assert_eq!(udp.head_start(), Some(limits::QUIC_HEAD_START));
+        assert_eq!(udp.seen.head_start(), limits::QUIC_HEAD_START);
     }
 
     #[tokio::test]

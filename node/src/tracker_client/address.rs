@@ -28,7 +28,7 @@ impl TrackerAddress {
         &self.host
     }
 
-    /// UDP port.
+    /// Port, over UDP and over TCP.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port

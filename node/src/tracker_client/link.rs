@@ -11,17 +11,24 @@ use antiphon_protocol::tracker::{
 };
 use antiphon_protocol::{ErrorCode, NodeId};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::backoff::Backoff;
+use super::connect::{self, Ways};
 use super::{ConnectError, RequestError, TrackerAddress, TrackerClient};
 use crate::peers::Outlets;
+use crate::two_ways::UdpSeen;
 
 /// A node is not believed to move more often than this; guess.
 const MOVES_APART: Duration = Duration::from_secs(5);
 /// For the peers' socket to reach a tracker that has just answered on another one: some round trips.
 const SECOND_TRY: Duration = Duration::from_millis(500);
+/// A connection over TCP looks after this time whether UDP gets through after all, and then after
+/// twice the time, up to the last: a lost packet is soon made good, and a network that lets no UDP
+/// through hears little of it. Guess.
+const UDP_LOOK_FIRST: Duration = Duration::from_secs(10);
+const UDP_LOOK_LAST: Duration = Duration::from_secs(30 * 60);
 /// Events waiting for the driver. When full, the link waits.
 const EVENT_QUEUE_MAX: usize = 16;
 
@@ -86,6 +93,7 @@ impl TrackerLink {
             client,
             backoff: Backoff::default(),
             own_socket: false,
+            udp: UdpSeen::default(),
         };
         tokio::spawn(stop.clone().run_until_cancelled_owned(task.run()));
         let link = Self {
@@ -130,6 +138,7 @@ struct LinkTask {
     /// Whether the next attempt goes out from a socket of its own: whatever keeps the peers'
     /// socket from the tracker must not keep the node from it.
     own_socket: bool,
+    udp: UdpSeen,
 }
 
 /// Why an attempt came to nothing.
@@ -145,9 +154,8 @@ impl LinkTask {
             match self.attach().await {
                 Ok((client, attached)) => {
                     self.backoff.reset();
-                    self.client.send_replace(Some(client.clone()));
                     said_down = false;
-                    self.tell(LinkEvent::Up(Box::new(attached))).await;
+                    let client = self.go_on_with((client, attached)).await;
                     self.attend(client).await;
                     self.client.send_replace(None);
                     self.say_down(&mut said_down).await;
@@ -170,10 +178,18 @@ impl LinkTask {
 
     async fn attach(&mut self) -> Result<(TrackerClient, Attached), Attempt> {
         let again = |not_before| Attempt::TryAgain { not_before };
-        let client = self.connect().await.map_err(|error| {
+        let client = self.connect(Ways::Both).await.map_err(|error| {
             tracing::warn!(%error, "no connection to the tracker");
             again(Duration::ZERO)
         })?;
+        self.attach_on(client).await
+    }
+
+    async fn attach_on(
+        &mut self,
+        client: TrackerClient,
+    ) -> Result<(TrackerClient, Attached), Attempt> {
+        let again = |not_before| Attempt::TryAgain { not_before };
         let config = &self.config;
         let token = self.token.borrow_and_update().clone();
         let addresses = addresses(&client, &config.addresses);
@@ -198,20 +214,20 @@ impl LinkTask {
         }
     }
 
-    async fn connect(&mut self) -> Result<TrackerClient, ConnectError> {
+    async fn connect(&mut self, ways: Ways) -> Result<TrackerClient, ConnectError> {
         let (address, outlets) = (&self.config.address, &self.config.outlets);
-        let from_peer_socket = TrackerClient::connect_from(address, outlets);
         if !self.own_socket {
-            let connected = from_peer_socket.await;
+            let connected = connect::connect(address, outlets, &self.udp, ways).await;
             self.own_socket = connected.is_err();
             return connected;
         }
         self.own_socket = false;
-        let own = TrackerClient::connect(address).await?;
-        if outlets.towards(own.remote()).is_none() {
+        let own = connect::connect(address, &Outlets::default(), &self.udp, ways).await?;
+        if own.is_over_tcp() || outlets.towards(own.remote()).is_none() {
             return Ok(own);
         }
         // It may have been the tracker that was away, and not the socket that leads nowhere.
+        let from_peer_socket = connect::connect(address, outlets, &self.udp, Ways::Quic);
         match timeout(SECOND_TRY, from_peer_socket).await {
             Ok(Ok(client)) => {
                 own.close();
@@ -224,11 +240,19 @@ impl LinkTask {
     /// Passes on what the tracker says, until the connection is lost.
     async fn attend(&mut self, mut client: TrackerClient) {
         let mut since = Instant::now();
+        let mut wait = UDP_LOOK_FIRST;
         loop {
+            let look = sleep_until(tokio::time::Instant::from_std(since) + wait);
             let notice = tokio::select! {
                 biased;
                 () = client.lost() => return,
                 notice = client.notice() => notice,
+                () = look, if client.is_over_tcp() => {
+                    wait = (wait * 2).min(UDP_LOOK_LAST);
+                    since = Instant::now();
+                    client = self.renewed().await.unwrap_or(client);
+                    continue;
+                }
             };
             match notice {
                 Ok(TrackerNotice::Introduction { node, address }) => {
@@ -238,18 +262,27 @@ impl LinkTask {
                     since = Instant::now();
                     // A socket that was good for this connection is so for the next.
                     self.own_socket = !client.is_from_peer_socket();
-                    // In vain, the tracker says it again, and the former connection still works.
-                    if let Ok((again, attached)) = self.attach().await {
-                        // The former one ends with the last request on it.
-                        self.client.send_replace(Some(again.clone()));
-                        client = again;
-                        self.tell(LinkEvent::Up(Box::new(attached))).await;
-                    }
+                    // In vain, the tracker says it again.
+                    client = self.renewed().await.unwrap_or(client);
                 }
                 Ok(TrackerNotice::Moved) => {}
                 Err(error) => tracing::debug!(%error, "a notice of the tracker is lost"),
             }
         }
+    }
+
+    /// Another connection over QUIC in the place of the present one. In vain, that one still works.
+    async fn renewed(&mut self) -> Option<TrackerClient> {
+        let client = self.connect(Ways::Quic).await.ok()?;
+        let attached = self.attach_on(client).await.ok()?;
+        Some(self.go_on_with(attached).await)
+    }
+
+    /// The former connection ends with the last request on it.
+    async fn go_on_with(&self, (client, attached): (TrackerClient, Attached)) -> TrackerClient {
+        self.client.send_replace(Some(client.clone()));
+        self.tell(LinkEvent::Up(Box::new(attached))).await;
+        client
     }
 
     async fn say_down(&self, said: &mut bool) {

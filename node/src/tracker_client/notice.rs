@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use antiphon_protocol::codec::{self, LENGTH_BYTES};
 use antiphon_protocol::tracker::TrackerNotice;
+use antiphon_transport::connection::ReceiveStream;
 use tokio::time::timeout;
 
 use super::{RequestError, TrackerClient};
@@ -17,13 +18,13 @@ impl TrackerClient {
     /// # Errors
     /// If the connection is lost, or what came is no notice or not all of one.
     pub async fn notice(&self) -> Result<TrackerNotice, RequestError> {
-        let stream = self.connection.accept_uni().await?;
+        let stream = self.connection.accept_one_way().await?;
         let read = timeout(NOTICE_TIMEOUT, read(stream)).await;
         read.map_err(|_| RequestError::TimedOut)?
     }
 }
 
-async fn read(mut stream: quinn::RecvStream) -> Result<TrackerNotice, RequestError> {
+async fn read(mut stream: ReceiveStream) -> Result<TrackerNotice, RequestError> {
     let mut header = [0; LENGTH_BYTES];
     stream.read_exact(&mut header).await?;
     let mut payload = vec![0; codec::payload_len::<TrackerNotice>(header)?];

@@ -1,216 +1,24 @@
-//! The tracker's client against a small QUIC server that speaks the codec.
+//! The tracker's client against a small server.
+
+mod server;
+mod tcp;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_node::peers::{self, Outlets};
+use antiphon_node::peers;
 use antiphon_node::tracker_client::{
-    ConnectError, LinkEvent, RequestError, TrackerAddress, TrackerClient, TrackerLink,
-    TrackerLinkConfig,
+    ConnectError, LinkEvent, RequestError, TrackerAddress, TrackerClient,
 };
 use antiphon_protocol::codec;
-use antiphon_protocol::identity::{CHANNEL_LABEL, DevicePublic, DeviceSecret};
-use antiphon_protocol::signed::Signed;
-use antiphon_protocol::ticket::{Capability, RegionClass, Ticket};
-use antiphon_protocol::tracker::{
-    AccessToken, Attached, Passes, Password, TrackerNotice, TrackerReply, TrackerRequest,
-};
-use antiphon_protocol::{AccountId, ErrorCode, Millis, NodeId, UnixSeconds, version};
-use ed25519_dalek::SigningKey;
-use tokio::sync::{mpsc, watch};
+use antiphon_protocol::identity::{DevicePublic, DeviceSecret};
+use antiphon_protocol::tracker::{Password, TrackerNotice, TrackerReply, TrackerRequest};
+use antiphon_protocol::{AccountId, ErrorCode, NodeId};
+use antiphon_transport::connection::Connection;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-const NODE: NodeId = NodeId([5; 32]);
-const TOKEN: AccessToken = AccessToken([6; 32]);
-const NO: Millis = Millis(7);
-
-fn device() -> DeviceSecret {
-    DeviceSecret::from_bytes(&[3; 64])
-}
-
-fn attached() -> Attached {
-    let key = SigningKey::from_bytes(&[1; 32]);
-    let expires = UnixSeconds(1_800_000_000);
-    let region = RegionClass(1);
-    Attached {
-        account: AccountId(1),
-        tracker_key: key.verifying_key().to_bytes(),
-        catalog_key: [2; 32],
-        origins: Vec::new(),
-        passes: Passes {
-            ticket: Signed::sign(
-                &Ticket {
-                    node: NODE,
-                    region,
-                    expires,
-                },
-                &key,
-            ),
-            capability: Signed::sign(&Capability { nonce: 1, expires }, &key),
-            renew_after: Millis(600_000),
-        },
-        observed: SocketAddr::from(([127, 0, 0, 1], 1)),
-        now: UnixSeconds(1),
-    }
-}
-
-/// What the server in a test does; the tests change it while it runs.
-#[derive(Clone, Copy, PartialEq)]
-enum Mood {
-    Honest,
-    LogsOut,
-    Silent,
-    Oversized,
-    Garbage,
-}
-
-struct Server {
-    address: TrackerAddress,
-    endpoint: quinn::Endpoint,
-    config: quinn::ServerConfig,
-    mood: watch::Sender<Mood>,
-    connections: mpsc::Receiver<quinn::Connection>,
-}
-
-impl Server {
-    fn start() -> Self {
-        let certified =
-            rcgen::generate_simple_self_signed(vec!["tracker".to_owned()]).expect("a certificate");
-        let der = certified.cert.der().clone();
-        let fingerprint = *blake3::hash(&der).as_bytes();
-        let key =
-            rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("TLS 1.3")
-            .with_no_client_auth()
-            .with_single_cert(vec![der], key)
-            .expect("a certificate and its key");
-        tls.alpn_protocols = vec![version::TRACKER_ALPN.to_vec()];
-        let quic = quinn::crypto::rustls::QuicServerConfig::try_from(tls).expect("TLS 1.3");
-        let config = quinn::ServerConfig::with_crypto(Arc::new(quic));
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let endpoint = quinn::Endpoint::server(config.clone(), any).expect("loopback");
-        let port = endpoint.local_addr().expect("bound").port();
-        let mood = watch::Sender::new(Mood::Honest);
-        let (seen, connections) = mpsc::channel(16);
-        tokio::spawn(accept(endpoint.clone(), mood.subscribe(), seen));
-        Self {
-            address: TrackerAddress::new("127.0.0.1".to_owned(), port, fingerprint),
-            endpoint,
-            config,
-            mood,
-            connections,
-        }
-    }
-
-    async fn client(&self) -> TrackerClient {
-        TrackerClient::connect(&self.address)
-            .await
-            .expect("the server answers")
-    }
-
-    fn link(&self) -> (TrackerLink, mpsc::Receiver<LinkEvent>) {
-        self.link_from(Outlets::default())
-    }
-
-    fn link_from(&self, outlets: Outlets) -> (TrackerLink, mpsc::Receiver<LinkEvent>) {
-        TrackerLink::start(TrackerLinkConfig {
-            address: self.address.clone(),
-            token: TOKEN,
-            device: Arc::new(device()),
-            node: NODE,
-            addresses: Vec::new(),
-            outlets,
-        })
-    }
-}
-
-async fn accept(
-    endpoint: quinn::Endpoint,
-    mood: watch::Receiver<Mood>,
-    seen: mpsc::Sender<quinn::Connection>,
-) {
-    while let Some(incoming) = endpoint.accept().await {
-        let Ok(connection) = incoming.await else {
-            continue;
-        };
-        let _ = seen.try_send(connection.clone());
-        let mood = mood.clone();
-        tokio::spawn(async move {
-            while let Ok((send, receive)) = connection.accept_bi().await {
-                tokio::spawn(answer(connection.clone(), *mood.borrow(), send, receive));
-            }
-        });
-    }
-}
-
-async fn answer(
-    connection: quinn::Connection,
-    mood: Mood,
-    mut send: quinn::SendStream,
-    mut receive: quinn::RecvStream,
-) {
-    let frame = receive.read_to_end(1 << 20).await.expect("a request");
-    let request = codec::decode(&frame[4..]).expect("a legal request");
-    let bytes = match mood {
-        Mood::Silent => {
-            connection.closed().await;
-            return;
-        }
-        Mood::Oversized => u32::MAX.to_le_bytes().to_vec(),
-        Mood::Garbage => vec![2, 0, 0, 0, 0xee, 0xee],
-        Mood::LogsOut => codec::encode(&no(ErrorCode::UNAUTHENTICATED)),
-        Mood::Honest => codec::encode(&honest(&connection, request)),
-    };
-    let _ = send.write_all(&bytes).await;
-    let _ = send.finish();
-    let _ = send.stopped().await;
-}
-
-fn no(code: ErrorCode) -> TrackerReply {
-    TrackerReply::Refused {
-        code,
-        retry_after: NO,
-    }
-}
-
-fn honest(connection: &quinn::Connection, request: TrackerRequest) -> TrackerReply {
-    match request {
-        TrackerRequest::Register { name, .. } if name == "taken" => no(ErrorCode::NAME_TAKEN),
-        TrackerRequest::Login { password, .. } if password.0 != "secret words" => {
-            no(ErrorCode::LOGIN)
-        }
-        TrackerRequest::Register { .. } | TrackerRequest::Login { .. } => TrackerReply::Session {
-            account: AccountId(1),
-            token: TOKEN,
-            expires: UnixSeconds(9),
-        },
-        TrackerRequest::Attach {
-            token, proof, node, ..
-        } => {
-            let mut channel = [0; 32];
-            connection
-                .export_keying_material(&mut channel, CHANNEL_LABEL, b"")
-                .expect("an exporter");
-            // Signatures of Ed25519 are deterministic: the right proof is the same bytes.
-            let proven = proof == device().prove(&channel);
-            match proven && token == TOKEN && node == NODE {
-                true => TrackerReply::Attached(Box::new(attached())),
-                false => no(ErrorCode::UNAUTHENTICATED),
-            }
-        }
-        TrackerRequest::Leave => TrackerReply::Left,
-        TrackerRequest::Search { limit, .. } => TrackerReply::Tracks {
-            tracks: Vec::new(),
-            more: limit % 2 == 0,
-        },
-        _ => no(ErrorCode::INVALID),
-    }
-}
+use self::server::{Mood, NO, NODE, PATIENCE, Server, TOKEN, attached, device};
 
 fn public() -> DevicePublic {
     device().public()
@@ -340,7 +148,7 @@ async fn a_lost_link_comes_back_and_attaches_again() {
         let reply = link.request(TrackerRequest::Leave).await;
         assert_eq!(reply, Ok(TrackerReply::Left));
         let connection = server.connections.recv().await.expect("connected");
-        connection.close(1_u32.into(), b"restart");
+        connection.close(1);
         assert_eq!(next(&mut events).await, LinkEvent::Down);
         let between = link.request(TrackerRequest::Leave).await;
         assert!(matches!(between, Err(RequestError::Unreachable) | Ok(_)));
@@ -369,10 +177,13 @@ async fn a_token_that_is_no_good_waits_for_another() {
     assert!(matches!(next(&mut events).await, LinkEvent::Up(_)));
 }
 
-async fn say(connection: &quinn::Connection, bytes: &[u8]) {
-    let mut stream = connection.open_uni().await.expect("streams for notices");
+async fn say(connection: &Connection, bytes: &[u8]) {
+    let mut stream = connection
+        .open_one_way()
+        .await
+        .expect("streams for notices");
     stream.write_all(bytes).await.expect("a connection");
-    stream.finish().expect("a stream");
+    stream.finish().await.expect("a stream");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -420,13 +231,10 @@ async fn a_tracker_that_was_away_is_dialed_from_the_peers_socket_again() {
     let server = Server::start();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let sockets = peers::bind(&[any]).expect("a free port");
-    // What comes to an endpoint that is no server gets no answer.
-    server.endpoint.set_server_config(None);
+    server.keep_udp_out();
     let (link, mut events) = server.link_from(sockets.outlets());
     assert_eq!(next(&mut events).await, LinkEvent::Down);
-    server
-        .endpoint
-        .set_server_config(Some(server.config.clone()));
+    server.let_udp_through();
     assert_eq!(next(&mut events).await, LinkEvent::Up(Box::new(attached())));
     let client = link.client().expect("it is up");
     assert!(client.is_from_peer_socket());
