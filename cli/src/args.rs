@@ -184,7 +184,7 @@ pub struct TrackerArgs {
     /// The library's folder, whose releases become the catalog.
     #[arg(long, env = "ANTIPHON_LIBRARY", value_name = "DIR")]
     pub library: PathBuf,
-    /// UDP address for nodes; port 0 takes any.
+    /// Address for nodes, over UDP and over TCP; port 0 takes one free over both.
     #[arg(long, default_value = "0.0.0.0:7781")]
     pub listen: SocketAddr,
     /// TCP address for /livez, /readyz and /metrics; port 0 takes any.

@@ -20,7 +20,7 @@ pub struct TrackerConfig {
     pub data: PathBuf,
     /// Folder with `catalog.pub` and `<track>.release` files, as ingest writes it. Only read.
     pub releases: PathBuf,
-    /// UDP address for nodes. Port 0 takes any free port.
+    /// Address for nodes, over UDP and over TCP. Port 0 takes one that is free over both.
     pub quic_listen: SocketAddr,
     /// TCP address for health and metrics. Port 0 takes any free port.
     pub http_listen: SocketAddr,

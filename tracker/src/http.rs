@@ -20,14 +20,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Nothing here has a body.
 const BODY_BYTES_MAX: usize = 1_024;
 
-#[derive(Clone)]
-struct Shared {
-    context: Arc<Context>,
-    endpoint: quinn::Endpoint,
-}
-
 /// Serves until the tracker stops.
-pub(crate) async fn run(context: Arc<Context>, endpoint: quinn::Endpoint, listener: TcpListener) {
+pub(crate) async fn run(context: Arc<Context>, listener: TcpListener) {
     let stop = context.stop.clone();
     let routes = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
@@ -38,15 +32,14 @@ pub(crate) async fn run(context: Arc<Context>, endpoint: quinn::Endpoint, listen
             StatusCode::SERVICE_UNAVAILABLE,
             ANSWER_TIMEOUT,
         ))
-        .with_state(Shared { context, endpoint });
+        .with_state(context);
     let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = served.await {
         tracing::error!(%error, "the HTTP side ended");
     }
 }
 
-async fn ready(State(shared): State<Shared>) -> (StatusCode, &'static str) {
-    let context = &shared.context;
+async fn ready(State(context): State<Arc<Context>>) -> (StatusCode, &'static str) {
     if context.stop.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
     } else if context.catalog_key.get().is_none() {
@@ -60,11 +53,9 @@ async fn ready(State(shared): State<Shared>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
-    let context = &shared.context;
+async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
     let counts = context.swarms.count().await;
     let gauges = Gauges {
-        open_connections: shared.endpoint.open_connections() as u64,
         tracks: context.catalog.len() as u64,
         nodes: counts.nodes as u64,
         swarm_entries: counts.entries as u64,

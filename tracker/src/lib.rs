@@ -1,6 +1,6 @@
 //! The tracker: accounts, the catalog, licenses, and who holds what.
 //!
-//! Nodes talk to it over one warm QUIC connection ([`antiphon_protocol::tracker`] has the
+//! Nodes talk to it over one warm connection, QUIC or TCP ([`antiphon_protocol::tracker`] has the
 //! messages), operators over HTTP (health, metrics) and through [`Admin`].
 //!
 //! ```text

@@ -22,12 +22,14 @@ const KINDS: [&str; 12] = [
     "introduce",
 ];
 
+const WAYS: [Way; 2] = [Way::Quic, Way::Tcp];
+
 /// Everything counted since the start.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     requests: [RequestCounters; KINDS.len()],
-    /// Connections accepted.
-    pub connections: Counter,
+    quic: Connections,
+    tcp: Connections,
     /// Handshakes told to prove their address first.
     pub retries: Counter,
     /// Handshakes turned away because too many were open.
@@ -39,6 +41,52 @@ pub(crate) struct Metrics {
     pub rate_limited: Counter,
     /// Logins with a wrong name or password.
     pub failed_logins: Counter,
+}
+
+/// How a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Quic,
+    Tcp,
+}
+
+impl Way {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Quic => "{transport=\"quic\"}",
+            Self::Tcp => "{transport=\"tcp\"}",
+        }
+    }
+}
+
+/// Connections of one way.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    accepted: Counter,
+    ended: Counter,
+}
+
+impl Connections {
+    /// Counts one as open until the result is dropped.
+    pub(crate) fn opened(&self) -> OpenConnection<'_> {
+        self.accepted.add(1);
+        OpenConnection(self)
+    }
+
+    fn open(&self) -> u64 {
+        let ended = self.ended.value();
+        self.accepted.value().saturating_sub(ended)
+    }
+}
+
+/// A connection that is open.
+#[derive(Debug)]
+pub(crate) struct OpenConnection<'a>(&'a Connections);
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.0.ended.add(1);
+    }
 }
 
 /// Only ever goes up.
@@ -65,13 +113,20 @@ struct RequestCounters {
 /// Values read at the moment of the exposition.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Gauges {
-    pub open_connections: u64,
     pub tracks: u64,
     pub nodes: u64,
     pub swarm_entries: u64,
 }
 
 impl Metrics {
+    /// The connections that came `way`.
+    pub(crate) const fn connections(&self, way: Way) -> &Connections {
+        match way {
+            Way::Quic => &self.quic,
+            Way::Tcp => &self.tcp,
+        }
+    }
+
     /// Counts a request that took `time`.
     pub(crate) fn request(&self, request: Kind, refused: bool, time: Duration) {
         let Some(counters) = self.requests.get(request.0) else {
@@ -91,7 +146,6 @@ impl Metrics {
     pub(crate) fn exposition(&self, gauges: Gauges) -> String {
         let mut out = String::with_capacity(4_096);
         let singles = [
-            ("connections", "Connections accepted", &self.connections),
             (
                 "handshake_retries",
                 "Handshakes told to prove their address",
@@ -129,11 +183,6 @@ impl Metrics {
             line(&mut out, &name, "", counter.value());
         }
         let values = [
-            (
-                "open_connections",
-                "Connections open now",
-                gauges.open_connections,
-            ),
             ("tracks", "Tracks in the catalog", gauges.tracks),
             ("nodes", "Nodes attached now", gauges.nodes),
             (
@@ -147,8 +196,23 @@ impl Metrics {
             family(&mut out, &name, "gauge", help);
             line(&mut out, &name, "", value);
         }
+        self.connection_families(&mut out);
         self.request_families(&mut out);
         out
+    }
+
+    fn connection_families(&self, out: &mut String) {
+        let name = "antiphon_tracker_connections_total";
+        family(out, name, "counter", "Connections accepted");
+        for way in WAYS {
+            let accepted = self.connections(way).accepted.value();
+            line(out, name, way.label(), accepted);
+        }
+        let name = "antiphon_tracker_open_connections";
+        family(out, name, "gauge", "Connections open now");
+        for way in WAYS {
+            line(out, name, way.label(), self.connections(way).open());
+        }
     }
 
     fn request_families(&self, out: &mut String) {
@@ -211,6 +275,8 @@ mod tests {
     fn the_exposition_has_every_counter_with_its_value() {
         let metrics = Metrics::default();
         metrics.failed_logins.add(3);
+        drop(metrics.connections(Way::Tcp).opened());
+        let _open = metrics.connections(Way::Tcp).opened();
         let refused = true;
         metrics.request(
             kind(&TrackerRequest::Renew),
@@ -224,6 +290,9 @@ mod tests {
         for line in [
             "antiphon_tracker_failed_logins_total 3",
             "antiphon_tracker_tracks 7",
+            "antiphon_tracker_connections_total{transport=\"tcp\"} 2",
+            "antiphon_tracker_open_connections{transport=\"tcp\"} 1",
+            "antiphon_tracker_open_connections{transport=\"quic\"} 0",
             "antiphon_tracker_requests_total{kind=\"renew\",outcome=\"refused\"} 1",
             "antiphon_tracker_requests_total{kind=\"renew\",outcome=\"answered\"} 0",
             "antiphon_tracker_request_microseconds_total{kind=\"renew\"} 5",

@@ -1,111 +1,134 @@
-//! The QUIC side: who is let in, and how many at once. Not here: what a connection may ask
+//! Who is let in over QUIC and over TCP, and how many at once. Not here: what a connection may ask
 //! (`connection`) and the answers (`answers`).
 
 mod answers;
 mod connection;
 mod notices;
 mod placements;
+mod quic;
+mod tcp;
 
-use std::net::SocketAddr;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use antiphon_protocol::ErrorCode;
 use antiphon_protocol::admission::{Admission, AdmissionLimits, Place, Verdict};
 use antiphon_protocol::rate::Rate;
-use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt};
+use antiphon_transport::connection::Connection;
+use antiphon_transport::port;
+use quinn::Endpoint;
 use tokio_util::task::TaskTracker;
 
 use crate::context::Context;
 use crate::keys::{Keys, KeysError};
+use crate::metrics::Way;
 
 /// Requests a connection may have under way: a node asks for a few tracks at a time.
-const STREAMS_MAX: u32 = 32;
-/// Bytes of one request that may be on their way: a full announce fits.
-const STREAM_WINDOW: u32 = 64 * 1024;
+const STREAMS_MAX: usize = 32;
 /// Bytes of all requests of a connection that may be on their way.
-const CONNECTION_WINDOW: u32 = 256 * 1024;
+const UNREAD_MAX: usize = 256 * 1024;
 /// Bytes of replies kept for one connection: two of the largest.
-const SEND_WINDOW: u64 = 512 * 1024;
-/// A silent node is gone after this; its keep-alives come three times as often.
+const UNSENT_MAX: usize = 512 * 1024;
+/// A silent node is gone after this; keep-alives come three times as often.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Handshakes from unproven addresses, from which on newcomers prove theirs first, and the most
 /// handshakes there may be (`docs/protocol.md`, "Limits").
 const RETRY_FROM: usize = 16;
 const HANDSHAKES_MAX: usize = 64;
-/// Bytes kept of a connection before it is accepted, each and together.
-const INCOMING_BYTES: u64 = 16 * 1024;
-const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens the UDP socket with our limits.
-pub(crate) fn bind(keys: &Keys, address: SocketAddr) -> Result<Endpoint, BindError> {
-    let tls = QuicServerConfig::try_from(keys.tls()?)
-        .map_err(|error| BindError::Tls(error.to_string()))?;
-    let mut config = ServerConfig::with_crypto(Arc::new(tls));
-    config
-        .transport_config(Arc::new(transport()))
-        .max_incoming(HANDSHAKES_MAX)
-        .incoming_buffer_size(INCOMING_BYTES)
-        .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
-    Endpoint::server(config, address).map_err(|source| BindError::Socket { address, source })
+/// What nodes reach the tracker by: one port, over UDP and over TCP.
+pub(crate) struct Sockets {
+    pub endpoint: Endpoint,
+    pub address: SocketAddr,
+    tcp: tcp::Listener,
 }
 
-fn transport() -> TransportConfig {
-    let mut transport = TransportConfig::default();
-    let idle = IdleTimeout::try_from(IDLE_TIMEOUT).expect("half a minute fits a QUIC varint");
-    transport
-        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
-        .send_window(SEND_WINDOW)
-        .datagram_receive_buffer_size(None)
-        .max_idle_timeout(Some(idle))
-        .keep_alive_interval(Some(KEEP_ALIVE));
-    transport
+impl Sockets {
+    /// Opens both with our limits.
+    pub(crate) fn bind(keys: &Keys, address: SocketAddr) -> Result<Self, BindError> {
+        let config = quic::config(keys)?;
+        let acceptor = tcp::acceptor(keys)?;
+        let failed = |source| BindError::Socket { address, source };
+        let (udp, tcp) = port::take(address, quic::bind, tcp::bind).map_err(failed)?;
+        let endpoint = quic::endpoint(config, udp).map_err(failed)?;
+        let tcp = tcp.map_err(|source| BindError::Tcp { address, source })?;
+        let tcp = tcp::Listener::new(tcp, acceptor).map_err(failed)?;
+        Ok(Self {
+            address: endpoint.local_addr().map_err(failed)?,
+            endpoint,
+            tcp,
+        })
+    }
 }
 
 /// Accepts connections until the tracker stops, then lets each finish what it is doing.
-pub(crate) async fn run(context: Arc<Context>, endpoint: Endpoint) {
-    let admission = admission(&context);
-    let start = Instant::now();
-    let tasks = TaskTracker::new();
-    loop {
-        let incoming = tokio::select! {
-            () = context.stop.cancelled() => break,
-            incoming = endpoint.accept() => incoming,
-        };
-        let Some(incoming) = incoming else {
-            break;
-        };
-        let Some((incoming, place)) = admit(&context, &admission, start, incoming) else {
-            continue;
-        };
-        let context = Arc::clone(&context);
-        // Only who gets packets here can finish the handshake. Afterwards packets may claim another
-        // address before they prove it.
-        let proven = incoming.remote_address();
-        tasks.spawn(async move {
-            let Ok(connecting) = incoming.accept() else {
-                return;
-            };
-            let connected = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await;
-            let connected = connected.ok().and_then(Result::ok);
-            place.handshake_over(connected.is_some());
-            if let Some(quic) = connected {
-                context.metrics.connections.add(1);
-                connection::run(context, quic, proven).await;
+pub(crate) async fn run(context: Arc<Context>, sockets: Sockets) {
+    let Sockets { endpoint, tcp, .. } = sockets;
+    let door = Door {
+        admission: admission(&context),
+        start: Instant::now(),
+        tasks: TaskTracker::new(),
+        context,
+    };
+    tokio::join!(quic::accept(&door, &endpoint), tcp.accept(&door));
+    door.tasks.close();
+    door.tasks.wait().await;
+    endpoint.close(u32::from(ErrorCode::GOING_AWAY.0).into(), b"");
+    endpoint.wait_idle().await;
+}
+
+/// Somebody who may begin a handshake.
+struct Newcomer {
+    place: Place,
+    /// Only who gets packets here can finish the handshake. Afterwards packets may claim another
+    /// address before they prove it.
+    from: SocketAddr,
+    way: Way,
+    /// For the handshake.
+    patience: Duration,
+}
+
+/// Where everybody comes in, whichever way.
+struct Door {
+    context: Arc<Context>,
+    admission: Admission,
+    start: Instant,
+    tasks: TaskTracker,
+}
+
+impl Door {
+    /// Decides by load alone, before any cryptography.
+    fn decide(&self, from: IpAddr, proven: bool) -> Verdict {
+        let metrics = &self.context.metrics;
+        let verdict = self.admission.decide(from, proven, self.start.elapsed());
+        match verdict {
+            Verdict::Admit(_) => {}
+            Verdict::Prove => metrics.retries.add(1),
+            Verdict::Full => metrics.turned_away.add(1),
+            Verdict::AddressFull => metrics.turned_away_by_address.add(1),
+        }
+        verdict
+    }
+
+    /// Serves whoever has a place, from the handshake on.
+    fn let_in(
+        &self,
+        newcomer: Newcomer,
+        handshake: impl Future<Output = Option<Connection>> + Send + 'static,
+    ) {
+        let context = Arc::clone(&self.context);
+        self.tasks.spawn(async move {
+            let connected = tokio::time::timeout(newcomer.patience, handshake).await;
+            let connected = connected.ok().flatten();
+            newcomer.place.handshake_over(connected.is_some());
+            if let Some(link) = connected {
+                let _counted = context.metrics.connections(newcomer.way).opened();
+                connection::run(Arc::clone(&context), link, newcomer.from).await;
             }
         });
     }
-    endpoint.set_server_config(None);
-    tasks.close();
-    tasks.wait().await;
-    endpoint.close(close_code(ErrorCode::GOING_AWAY), b"");
-    endpoint.wait_idle().await;
 }
 
 fn admission(context: &Context) -> Admission {
@@ -123,38 +146,6 @@ fn admission(context: &Context) -> Admission {
     Admission::new(limits, rand::random())
 }
 
-/// Decides by load alone, before any cryptography.
-fn admit(
-    context: &Context,
-    admission: &Admission,
-    start: Instant,
-    incoming: Incoming,
-) -> Option<(Incoming, Place)> {
-    let metrics = &context.metrics;
-    let proven = incoming.remote_address_validated();
-    match admission.decide(incoming.remote_address().ip(), proven, start.elapsed()) {
-        Verdict::Admit(place) => return Some((incoming, place)),
-        Verdict::Prove => {
-            metrics.retries.add(1);
-            // An unvalidated address may always be retried.
-            let _ = incoming.retry();
-        }
-        Verdict::Full => {
-            metrics.turned_away.add(1);
-            incoming.refuse();
-        }
-        Verdict::AddressFull => {
-            metrics.turned_away_by_address.add(1);
-            incoming.refuse();
-        }
-    }
-    None
-}
-
-fn close_code(code: ErrorCode) -> VarInt {
-    VarInt::from_u32(u32::from(code.0))
-}
-
 /// Why no socket could be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -162,6 +153,14 @@ pub enum BindError {
     /// The system refused.
     #[error("cannot listen on {address}: {source}; is another tracker running?")]
     Socket {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The port is free over UDP, but not over TCP.
+    #[error("cannot listen on {address} over TCP: {source}; free that TCP port, or choose another")]
+    Tcp {
         /// The address asked for.
         address: SocketAddr,
         /// The system's reason.

@@ -26,7 +26,7 @@ use crate::licensing::Licensing;
 use crate::metrics::Metrics;
 use crate::names::SwarmNames;
 use crate::private_file;
-use crate::server::{self, BindError};
+use crate::server::{self, BindError, Sockets};
 use crate::store::{DATABASE_FILE, OpenStoreError, Store, StoreError};
 use crate::swarms::Swarms;
 
@@ -68,12 +68,9 @@ impl Tracker {
         let keys = load_keys(&config.data)?;
         let store = Store::open(&config.data).await?;
         let catalog_key = import::catalog_key(&config.releases).await?;
-        let endpoint = server::bind(&keys, config.quic_listen)?;
+        let sockets = Sockets::bind(&keys, config.quic_listen)?;
+        let (endpoint, quic_address) = (sockets.endpoint.clone(), sockets.address);
         let (listener, http_address) = listen(config.http_listen).await?;
-        let quic_address = endpoint.local_addr().map_err(|source| BindError::Socket {
-            address: config.quic_listen,
-            source,
-        })?;
 
         let stop_back = CancellationToken::new();
         let catalog = Catalog::load(&store, &keys.vault, catalog_key.as_ref()).await?;
@@ -101,8 +98,8 @@ impl Tracker {
         });
         context.rescan(true).await?;
         let front = vec![
-            tokio::spawn(server::run(Arc::clone(&context), endpoint.clone())),
-            tokio::spawn(http::run(Arc::clone(&context), endpoint.clone(), listener)),
+            tokio::spawn(server::run(Arc::clone(&context), sockets)),
+            tokio::spawn(http::run(Arc::clone(&context), listener)),
             tokio::spawn(watch(Arc::clone(&context))),
         ];
         Ok(RunningTracker {
@@ -120,7 +117,7 @@ impl Tracker {
 }
 
 impl RunningTracker {
-    /// Where nodes reach it.
+    /// Where nodes reach it: over QUIC, and over TCP at the same port.
     #[must_use]
     pub const fn quic_address(&self) -> SocketAddr {
         self.quic_address

@@ -207,7 +207,7 @@ async fn join(connection: &Connection, addresses: &[core::net::SocketAddr]) {
             name: attachment.name,
             attach: connection.attach,
             observed,
-            serves_there: contact::is_peer_socket(addresses),
+            serves_there: contact::is_peer_socket(addresses, observed),
             addresses: contact::dialable(addresses, observed),
             notices: connection.notices.clone(),
         };

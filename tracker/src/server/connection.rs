@@ -6,17 +6,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use antiphon_protocol::codec::{self, DecodeError, LENGTH_BYTES};
-use antiphon_protocol::identity::CHANNEL_LABEL;
 use antiphon_protocol::rate::Rate;
 use antiphon_protocol::tracker::{AccessToken, TrackerNotice, TrackerReply, TrackerRequest};
 use antiphon_protocol::{ErrorCode, Millis, UnixSeconds};
-use quinn::{ReadExactError, RecvStream, SendStream};
+use antiphon_transport::connection::{Connection as Link, Lost, ReceiveStream, SendStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
+use zeroize::Zeroizing;
 
 use super::answers::{self, Refusal};
-use super::{close_code, notices};
+use super::{STREAMS_MAX, notices};
 use crate::accounts::Session;
 use crate::clock;
 use crate::context::Context;
@@ -41,13 +41,15 @@ const EARLY_REQUEST_BYTES_MAX: usize = 1_024;
 /// Longest request there is: a full announce of partial extents. The protocol's own frame limit
 /// is for replies.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a request read at once: most requests are shorter.
+const READ_BYTES: usize = 1_024;
 /// Requests that a frame which is none costs of a connection's allowance.
 const MALFORMED_COST: u32 = 50;
 
 /// A connection and what it has proved.
 pub(super) struct Connection {
     pub context: Arc<Context>,
-    pub quic: quinn::Connection,
+    link: Link,
     pub attach: AttachId,
     limiter: Limiter,
     attached: RwLock<Option<Arc<Attachment>>>,
@@ -69,7 +71,7 @@ pub(super) struct Attachment {
 }
 
 /// Serves a connection to its end. Its handshake proved the node to be at `proven`.
-pub(super) async fn run(context: Arc<Context>, quic: quinn::Connection, proven: SocketAddr) {
+pub(super) async fn run(context: Arc<Context>, link: Link, proven: SocketAddr) {
     let limits = &context.config.limits;
     let rate = Rate::per_second(
         limits.connection_requests_per_second,
@@ -80,7 +82,7 @@ pub(super) async fn run(context: Arc<Context>, quic: quinn::Connection, proven: 
         attach: context.new_attach(),
         proven,
         notices,
-        quic,
+        link,
         limiter: Limiter::new(rate),
         attached: RwLock::new(None),
         named_epoch: AtomicU64::new(epoch(clock::now())),
@@ -89,7 +91,7 @@ pub(super) async fn run(context: Arc<Context>, quic: quinn::Connection, proven: 
     let mut requests = JoinSet::new();
     let code = tokio::select! {
         code = serve(&connection, &mut requests) => code,
-        code = notices::tell(&connection.quic, told) => code,
+        code = notices::tell(&connection.link, told) => code,
         code = connection.watch_address() => code,
     };
     let _ = timeout(DRAIN_TIMEOUT, async {
@@ -97,8 +99,10 @@ pub(super) async fn run(context: Arc<Context>, quic: quinn::Connection, proven: 
     })
     .await;
     requests.shutdown().await;
-    connection.quic.close(close_code(code), b"");
+    connection.link.close(u32::from(code.0));
     connection.detach().await;
+    // Over TCP the last replies are still being sent.
+    connection.link.closed().await;
 }
 
 async fn serve(connection: &Arc<Connection>, requests: &mut JoinSet<()>) -> ErrorCode {
@@ -108,12 +112,17 @@ async fn serve(connection: &Arc<Connection>, requests: &mut JoinSet<()>) -> Erro
     loop {
         tokio::select! {
             () = connection.context.stop.cancelled() => return ErrorCode::GOING_AWAY,
-            stream = connection.quic.accept_bi() => {
+            stream = connection.link.accept(), if requests.len() < STREAMS_MAX => {
                 let Ok((send, receive)) = stream else {
                     requests.abort_all();
                     return ErrorCode::NONE;
                 };
                 requests.spawn(Arc::clone(connection).exchange(send, receive));
+            }
+            // Noticed with all places taken, too.
+            () = connection.link.closed() => {
+                requests.abort_all();
+                return ErrorCode::NONE;
             }
             Some(_) = requests.join_next(), if !requests.is_empty() => {}
             () = &mut attach_deadline, if !may_idle => {
@@ -133,14 +142,19 @@ impl Connection {
         self.named_epoch.swap(epoch, Ordering::Relaxed) != epoch
     }
 
-    /// Where the node is, as it has proved.
+    /// Where the node is, as it has proved. A port of TCP says nothing of where peers reach it, so
+    /// there is none then.
     pub(super) fn observed(&self) -> SocketAddr {
-        SocketAddr::new(self.proven.ip().to_canonical(), self.proven.port())
+        let port = match self.link {
+            Link::Quic(_) => self.proven.port(),
+            Link::Tcp(_) => 0,
+        };
+        SocketAddr::new(self.proven.ip().to_canonical(), port)
     }
 
     /// Whether the node's packets come from elsewhere by now.
     pub(super) fn has_moved(&self) -> bool {
-        self.quic.remote_address() != self.proven
+        self.link.remote_address() != self.proven
     }
 
     /// Has a node that is elsewhere, because its network or its router's mapping changed, prove
@@ -159,11 +173,7 @@ impl Connection {
 
     /// The bytes that only the two ends of this very connection know.
     pub(super) fn channel(&self) -> Option<[u8; 32]> {
-        let mut channel = [0; 32];
-        self.quic
-            .export_keying_material(&mut channel, CHANNEL_LABEL, b"")
-            .ok()?;
-        Some(channel)
+        self.link.channel()
     }
 
     pub(super) fn attachment(&self) -> Option<Arc<Attachment>> {
@@ -188,7 +198,7 @@ impl Connection {
     }
 
     /// One request and its reply on one stream.
-    async fn exchange(self: Arc<Self>, mut send: SendStream, mut receive: RecvStream) {
+    async fn exchange(self: Arc<Self>, mut send: SendStream, mut receive: ReceiveStream) {
         let limit = match self.attachment() {
             Some(_) => REQUEST_BYTES_MAX,
             None => EARLY_REQUEST_BYTES_MAX,
@@ -204,10 +214,10 @@ impl Connection {
         };
         let frame = codec::encode(&reply);
         let sent = timeout(FRAME_TIMEOUT, async {
-            send.write_all(&frame).await.ok()?;
-            send.finish().ok()?;
-            // Until all of it has arrived, so that nothing is cut off when the tracker stops.
-            send.stopped().await.ok()
+            send.write_all(&frame).await?;
+            send.finish().await?;
+            // So that nothing is cut off when the tracker stops.
+            send.safe_to_close().await
         });
         let _ = sent.await;
     }
@@ -239,7 +249,7 @@ impl Connection {
             _ => ErrorCode::MALFORMED,
         };
         if self.limiter.take(MALFORMED_COST).is_err() {
-            self.quic.close(close_code(code), b"");
+            self.link.close(u32::from(code.0));
         }
         TrackerReply::Refused {
             code,
@@ -255,7 +265,7 @@ enum ReadError {
 }
 
 /// Reads one request. What is kept grows with what has arrived, not with what was promised.
-async fn read(receive: &mut RecvStream, limit: usize) -> Result<TrackerRequest, ReadError> {
+async fn read(receive: &mut ReceiveStream, limit: usize) -> Result<TrackerRequest, ReadError> {
     let mut header = [0; LENGTH_BYTES];
     receive.read_exact(&mut header).await?;
     let length = codec::payload_len::<TrackerRequest>(header).map_err(ReadError::Frame)?;
@@ -263,17 +273,19 @@ async fn read(receive: &mut RecvStream, limit: usize) -> Result<TrackerRequest, 
         let bytes = u32::try_from(length).unwrap_or(u32::MAX);
         return Err(ReadError::Frame(DecodeError::TooLarge { bytes, limit }));
     }
-    let mut payload = zeroize::Zeroizing::new(Vec::new());
+    let mut payload = Zeroizing::new(Vec::new());
+    let mut piece = Zeroizing::new([0; READ_BYTES]);
     while payload.len() < length {
-        let chunk = receive.read_chunk(length - payload.len(), true).await;
-        let chunk = chunk.map_err(|_| ReadError::Gone)?;
-        payload.extend_from_slice(&chunk.ok_or(ReadError::Gone)?.bytes);
+        let most = READ_BYTES.min(length - payload.len());
+        let into = piece.get_mut(..most).unwrap_or_default();
+        let read = receive.read_some(into).await?;
+        payload.extend(into.iter().take(read));
     }
     codec::decode(&payload).map_err(ReadError::Frame)
 }
 
-impl From<ReadExactError> for ReadError {
-    fn from(_: ReadExactError) -> Self {
+impl From<Lost> for ReadError {
+    fn from(_: Lost) -> Self {
         Self::Gone
     }
 }

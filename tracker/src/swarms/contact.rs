@@ -6,9 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use antiphon_protocol::limits::ADDRESSES_PER_NODE_MAX;
 
-/// Whether a node says that its connection comes from the socket it serves peers on.
-pub(crate) fn is_peer_socket(claimed: &[SocketAddr]) -> bool {
-    claimed.iter().take(ADDRESSES_PER_NODE_MAX).any(as_seen)
+/// Whether a node says that its connection comes from the socket it serves peers on. One without a
+/// port, which came over TCP, does not.
+pub(crate) fn is_peer_socket(claimed: &[SocketAddr], observed: SocketAddr) -> bool {
+    let mut claimed = claimed.iter().take(ADDRESSES_PER_NODE_MAX);
+    observed.port() != 0 && claimed.any(as_seen)
 }
 
 fn as_seen(claim: &SocketAddr) -> bool {
@@ -79,9 +81,15 @@ mod tests {
         let parsed = |texts: &[&str]| -> Vec<SocketAddr> {
             texts.iter().map(|text| text.parse().unwrap()).collect()
         };
-        assert!(is_peer_socket(&parsed(&claimed)));
-        assert!(is_peer_socket(&parsed(&["[::]:0"])));
-        assert!(!is_peer_socket(&parsed(&["0.0.0.0:7701", "192.0.2.1:0"])));
+        let seen = SocketAddr::from(([192, 0, 2, 1], 9));
+        assert!(is_peer_socket(&parsed(&claimed), seen));
+        assert!(is_peer_socket(&parsed(&["[::]:0"]), seen));
+        let no = parsed(&["0.0.0.0:7701", "192.0.2.1:0"]);
+        assert!(!is_peer_socket(&no, seen));
+        // Over TCP no port of UDP is seen.
+        let seen = SocketAddr::new(seen.ip(), 0);
+        assert!(!is_peer_socket(&parsed(&claimed), seen));
+        assert_eq!(kept(&claimed, "192.0.2.1:0"), ["192.0.2.1:7701"]);
     }
 
     #[test]

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_protocol::NodeId;
-use antiphon_protocol::codec::{self, LENGTH_BYTES, Message as _};
+use antiphon_protocol::codec::{self, LENGTH_BYTES};
 use antiphon_protocol::error_code::ErrorCode;
-use antiphon_protocol::identity::{CHANNEL_LABEL, DeviceSecret};
+use antiphon_protocol::identity::DeviceSecret;
 use antiphon_protocol::tracker::{
     AccessToken, Attached, Password, TrackerNotice, TrackerReply, TrackerRequest,
 };
+use antiphon_transport::connection::{Connection, FRAME_BYTES_MAX, TcpConnection, TcpLimits};
+use antiphon_transport::muxed::MuxLimits;
 use anyhow::{Context as _, Result, bail};
+use futures_rustls::TlsConnector;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -20,12 +23,28 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 /// Longer than anything on loopback takes, and than the tracker's looks are apart.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// What a client of these tests may cost itself.
+const TCP: TcpLimits = TcpLimits {
+    handshake_bytes: 16 * 1024,
+    tls_bytes: 64 * 1024,
+    streams: MuxLimits {
+        streams: 256,
+        arrived: 4,
+        frame_bytes: FRAME_BYTES_MAX,
+        unread_bytes: 1024 * 1024,
+        unsent_bytes: 1024 * 1024,
+        idle: DEADLINE,
+        ping_look: None,
+        linger: Duration::from_secs(1),
+    },
+};
+
 /// One connection of one device.
 pub struct Client {
-    pub quic: quinn::Connection,
+    pub link: Connection,
     pub device: DeviceSecret,
     pub node: NodeId,
-    pub endpoint: quinn::Endpoint,
+    endpoint: Option<quinn::Endpoint>,
 }
 
 impl Client {
@@ -40,28 +59,47 @@ impl Client {
         fingerprint: [u8; 32],
         device: DeviceSecret,
     ) -> Result<Self> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = Arc::new(Pinned {
-            fingerprint,
-            provider: Arc::clone(&provider),
-        });
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![antiphon_protocol::version::TRACKER_ALPN.to_vec()];
+        let tls = tls(fingerprint)?;
         let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls)?;
         let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse()?)?;
         endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
         let connecting = endpoint.connect(tracker, "antiphon-tracker")?;
         let quic = tokio::time::timeout(DEADLINE, connecting).await??;
         Ok(Self {
-            quic,
+            link: Connection::Quic(quic),
             device,
             node: NodeId(rand::random()),
-            endpoint,
+            endpoint: Some(endpoint),
         })
+    }
+
+    /// Connects over TCP as a new device.
+    pub async fn connect_tcp(tracker: SocketAddr, fingerprint: [u8; 32]) -> Result<Self> {
+        let connector = TlsConnector::from(Arc::new(tls(fingerprint)?));
+        let connected = async {
+            let socket = tokio::net::TcpStream::connect(tracker).await?;
+            TcpConnection::connect(&connector, socket, TCP).await
+        };
+        let connected = tokio::time::timeout(DEADLINE, connected).await??;
+        Ok(Self {
+            link: Connection::Tcp(connected),
+            device: DeviceSecret::generate(&mut rand::rng()),
+            node: NodeId(rand::random()),
+            endpoint: None,
+        })
+    }
+
+    /// The connection of a client that came over QUIC.
+    pub fn quic(&self) -> &quinn::Connection {
+        match &self.link {
+            Connection::Quic(quic) => quic,
+            Connection::Tcp(_) => panic!("it came over TCP"),
+        }
+    }
+
+    /// The socket of a client that came over QUIC.
+    pub fn endpoint(&self) -> &quinn::Endpoint {
+        self.endpoint.as_ref().expect("it came over QUIC")
     }
 
     /// One request, one reply.
@@ -72,10 +110,10 @@ impl Client {
     /// Any bytes, one reply.
     pub async fn ask_bytes(&self, frame: &[u8]) -> Result<TrackerReply> {
         let exchange = async {
-            let (mut send, mut receive) = self.quic.open_bi().await?;
+            let (mut send, mut receive) = self.link.open().await?;
             // The tracker may have refused before it read everything.
             let _ = send.write_all(frame).await;
-            let _ = send.finish();
+            let _ = send.finish().await;
             let mut header = [0; LENGTH_BYTES];
             receive.read_exact(&mut header).await?;
             let mut payload = vec![0; codec::payload_len::<TrackerReply>(header)?];
@@ -125,11 +163,8 @@ impl Client {
     }
 
     pub fn channel(&self) -> [u8; 32] {
-        let mut channel = [0; 32];
-        self.quic
-            .export_keying_material(&mut channel, CHANNEL_LABEL, b"")
-            .expect("the connection is established");
-        channel
+        let channel = self.link.channel();
+        channel.expect("the connection is established")
     }
 
     pub fn attach_request(&self, token: &AccessToken) -> TrackerRequest {
@@ -149,13 +184,14 @@ impl Client {
     /// The next notice of the tracker.
     pub async fn notice(&self) -> Result<TrackerNotice> {
         let notice = async {
-            let mut stream = self.quic.accept_uni().await?;
-            let bytes = stream.read_to_end(TrackerNotice::BYTES_MAX + LENGTH_BYTES);
-            let bytes = bytes.await?;
-            let (header, payload) = bytes.split_first_chunk().context("a frame")?;
-            let length = codec::payload_len::<TrackerNotice>(*header)?;
-            anyhow::ensure!(length == payload.len(), "one frame and nothing else");
-            anyhow::Ok(codec::decode(payload)?)
+            let mut stream = self.link.accept_one_way().await?;
+            let mut header = [0; LENGTH_BYTES];
+            stream.read_exact(&mut header).await?;
+            let mut payload = vec![0; codec::payload_len::<TrackerNotice>(header)?];
+            stream.read_exact(&mut payload).await?;
+            let more = stream.read_some(&mut header).await;
+            anyhow::ensure!(more.is_err(), "one frame and nothing else");
+            anyhow::Ok(codec::decode(&payload)?)
         };
         tokio::time::timeout(DEADLINE, notice)
             .await
@@ -175,6 +211,21 @@ pub fn token(reply: TrackerReply) -> Result<AccessToken> {
         TrackerReply::Session { token, .. } => Ok(token),
         other => bail!("no session: {other:?}"),
     }
+}
+
+fn tls(fingerprint: [u8; 32]) -> Result<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Arc::new(Pinned {
+        fingerprint,
+        provider: Arc::clone(&provider),
+    });
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![antiphon_protocol::version::TRACKER_ALPN.to_vec()];
+    Ok(tls)
 }
 
 /// Trusts exactly one certificate.

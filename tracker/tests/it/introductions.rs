@@ -84,7 +84,7 @@ async fn strangers_the_gone_and_the_unknown_are_refused_alike() -> Result<()> {
     assert_eq!(bob.ask(&ask).await?, TrackerReply::Introduced);
     let back = introduce(bob.node);
     assert_eq!(ada.refusal(&back).await?, ErrorCode::NOT_FOUND, "one way");
-    ada.quic.close(0_u32.into(), b"");
+    ada.quic().close(0_u32.into(), b"");
     eventually(async || Ok(look_up(&bob, content).await?.is_empty())).await?;
     assert_eq!(bob.refusal(&ask).await?, ErrorCode::NOT_FOUND, "gone");
     Ok(())
@@ -189,7 +189,7 @@ async fn a_node_that_moved_is_told_so_and_not_introduced_where_it_was() -> Resul
     holds(&ada, content).await?;
     let (bob, _) = reachable(&tracker, "Bob").await?;
     look_up(&bob, content).await?;
-    bob.endpoint
+    bob.endpoint()
         .rebind(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
     // Whoever has its former address now is not to be dialed, nor where packets merely come from.
     let ask = introduce(ada.node);

@@ -60,7 +60,7 @@ async fn a_connection_that_only_sends_rubbish_is_closed() -> Result<()> {
     let tracker = world.start().await?;
     let client = connect(&tracker).await?;
     while client.ask_bytes(&[1, 0, 0, 0, 0xff]).await.is_ok() {}
-    let closed = client.quic.closed().await;
+    let closed = client.quic().closed().await;
     let quinn::ConnectionError::ApplicationClosed(close) = closed else {
         bail!("closed otherwise: {closed}");
     };
@@ -74,7 +74,7 @@ async fn streams_are_bounded_and_come_back_when_they_end() -> Result<()> {
     let tracker = world.start().await?;
     let (client, ..) = node(&tracker, "Ada").await?;
     let mut held = Vec::new();
-    while let Poll::Ready(opened) = futures::poll!(std::pin::pin!(client.quic.open_bi())) {
+    while let Poll::Ready(opened) = futures::poll!(std::pin::pin!(client.quic().open_bi())) {
         let (mut send, receive) = opened?;
         send.write_all(&[9]).await?;
         held.push((send, receive));
@@ -82,7 +82,7 @@ async fn streams_are_bounded_and_come_back_when_they_end() -> Result<()> {
     }
     // Credit for the few streams that logging in took may still be due.
     assert!(held.len() > 24);
-    assert!(futures::poll!(std::pin::pin!(client.quic.open_uni())).is_pending());
+    assert!(futures::poll!(std::pin::pin!(client.quic().open_uni())).is_pending());
     held.clear();
     assert!(matches!(
         client.ask(&TrackerRequest::Renew).await?,
@@ -92,7 +92,7 @@ async fn streams_are_bounded_and_come_back_when_they_end() -> Result<()> {
 }
 
 /// The tracker's `/metrics`.
-async fn metrics(tracker: &RunningTracker) -> Result<String> {
+pub async fn metrics(tracker: &RunningTracker) -> Result<String> {
     let mut stream = tokio::net::TcpStream::connect(tracker.http_address()).await?;
     let request = "GET /metrics HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).await?;
@@ -118,7 +118,7 @@ async fn an_address_has_its_share_of_the_connections_and_gets_it_back() -> Resul
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }
-    second.quic.close(0_u32.into(), b"");
+    second.quic().close(0_u32.into(), b"");
     let again = async {
         loop {
             if let Ok(client) = connect(&tracker).await {
@@ -127,7 +127,7 @@ async fn an_address_has_its_share_of_the_connections_and_gets_it_back() -> Resul
         }
     };
     let third = tokio::time::timeout(DEADLINE, again).await?;
-    assert!(third.quic.close_reason().is_none());
+    assert!(third.quic().close_reason().is_none());
     assert!(matches!(
         first.ask(&TrackerRequest::Renew).await?,
         TrackerReply::Passes(_)
@@ -149,7 +149,7 @@ async fn an_address_that_connects_too_often_is_turned_away() -> Result<()> {
     // As many before the address is proven as after.
     assert!(clients.len() >= 6, "{} were let in", clients.len());
     for client in &clients {
-        assert!(client.quic.close_reason().is_none());
+        assert!(client.quic().close_reason().is_none());
     }
     Ok(())
 }

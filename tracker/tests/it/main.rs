@@ -1,4 +1,4 @@
-//! The tracker as nodes meet it: over QUIC and HTTP, on loopback.
+//! The tracker as nodes meet it: over QUIC, TCP and HTTP, on loopback.
 
 mod access;
 mod catalog;
@@ -9,4 +9,5 @@ mod login;
 mod open;
 mod restart;
 mod swarm;
+mod tcp;
 mod world;

@@ -82,10 +82,10 @@ async fn a_stopping_tracker_finishes_what_it_began_and_says_goodbye() -> Result<
     let client = connect(&tracker).await?;
     let register = client.register_request("Ada", PASSWORD);
     let asking = client.ask(&register);
-    let sent = client.quic.stats().frame_tx.stream;
+    let sent = client.quic().stats().frame_tx.stream;
     let stopping = async {
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-        while client.quic.stats().frame_tx.stream == sent {
+        while client.quic().stats().frame_tx.stream == sent {
             anyhow::ensure!(tokio::time::Instant::now() < deadline, "nothing was sent");
             tokio::task::yield_now().await;
         }
@@ -99,7 +99,7 @@ async fn a_stopping_tracker_finishes_what_it_began_and_says_goodbye() -> Result<
         let admin = Admin::open(&world.data()).await?;
         assert_eq!(admin.list_accounts(None, 10).await?.len(), 1);
     }
-    let closed = client.quic.closed().await;
+    let closed = client.quic().closed().await;
     let quinn::ConnectionError::ApplicationClosed(close) = closed else {
         anyhow::bail!("closed otherwise: {closed}");
     };

@@ -95,7 +95,7 @@ async fn holders_vanish_when_they_say_so_leave_or_are_gone() -> Result<()> {
     // Addresses may be renewed without announcing again.
     ada.attach(&token).await?;
     assert_eq!(holders(&bob, content).await?.len(), 1);
-    ada.quic.close(0_u32.into(), b"");
+    ada.quic().close(0_u32.into(), b"");
     eventually(async || Ok(holders(&bob, content).await?.is_empty())).await
 }
 

@@ -104,6 +104,11 @@ pub async fn connect(tracker: &RunningTracker) -> Result<Client> {
     Client::connect(tracker.quic_address(), tracker.certificate_fingerprint()).await
 }
 
+/// Connected over TCP.
+pub async fn connect_tcp(tracker: &RunningTracker) -> Result<Client> {
+    Client::connect_tcp(tracker.quic_address(), tracker.certificate_fingerprint()).await
+}
+
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let aside = path.with_extension("new");
     std::fs::write(&aside, bytes)?;
