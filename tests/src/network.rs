@@ -97,6 +97,15 @@ impl Network {
         Ok(TrackerClient::connect(&self.tracker().parse()?).await?)
     }
 
+    /// What the tracker counts, as Prometheus reads it.
+    ///
+    /// # Errors
+    /// If the tracker does not answer.
+    pub async fn tracker_metrics(&self) -> anyhow::Result<String> {
+        let url = format!("http://{}/metrics", self.tracker_http);
+        Ok(reqwest::get(url).await?.text().await?)
+    }
+
     /// The key that signs tickets, capabilities and licenses, hexadecimal.
     #[must_use]
     pub fn tracker_key(&self) -> &str {
