@@ -23,7 +23,11 @@ impl NodeCore {
             return self.ignore();
         };
         match event {
-            FetchEvent::Accepted => request.progress = now,
+            FetchEvent::Accepted => {
+                request.progress = now;
+                let request = *request;
+                self.relieve(now, request);
+            }
             FetchEvent::Verified { until } => self.verified(now, fetch, until),
             FetchEvent::Done => {
                 let end = request.span.end();
@@ -188,6 +192,29 @@ impl NodeCore {
             .collect();
         for id in lost {
             self.note_overtaken(winner, id);
+            self.cancel(id);
+        }
+    }
+
+    /// A second source agreed to send. Where there is time for a third, peers that are late with the
+    /// same chunks are not waited for until its first one is here: they would send in vain for as long.
+    fn relieve(&mut self, now: Instant, hedge: Request) {
+        let Some(play) = self.playback.filter(|_| hedge.hedge) else {
+            return;
+        };
+        let need = self.need(now, &play, ChunkIndex(hedge.until));
+        if play.rendition != hedge.rendition || need < self.config.ladder.second {
+            return;
+        }
+        let lost: Vec<FetchId> = self
+            .requests
+            .of(hedge.rendition)
+            .filter(|other| other.id != hedge.id && other.late)
+            .filter(|other| matches!(other.source, Source::Peer(_)))
+            .filter(|other| hedge.until <= other.until && other.until < hedge.span.end().0)
+            .map(|other| other.id)
+            .collect();
+        for id in lost {
             self.cancel(id);
         }
     }

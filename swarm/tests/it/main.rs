@@ -4,6 +4,7 @@
 mod continuity;
 mod fairness;
 mod fallback;
+mod hedging;
 mod model;
 mod pair;
 mod placement;

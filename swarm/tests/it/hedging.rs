@@ -1,0 +1,139 @@
+//! What becomes of a late request once somebody else agreed to send the same: one core, its inputs by
+//! hand.
+
+use std::sync::Arc;
+
+use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, Geometry, Span};
+use antiphon_swarm::node::input::{
+    Command, FetchEvent, NeighborEvent, RenditionSpec, TrackerEvent,
+};
+use antiphon_swarm::node::output::Source;
+use antiphon_swarm::{
+    Duration, FetchId, Input, Instant, NodeConfig, NodeCore, Output, PeerKey, PlayId, RenditionKey,
+};
+
+const TRACK: RenditionKey = RenditionKey(1);
+const FIRST: PeerKey = PeerKey(1);
+const SECOND: PeerKey = PeerKey(2);
+
+/// Chunks the first holder brings at once: more than the window of a play that begins. Of what lies
+/// behind them it brings one, and is silent then.
+const BROUGHT: u32 = 16;
+
+struct Listener {
+    core: NodeCore,
+    now: Instant,
+    asked: Vec<(FetchId, PeerKey, Span)>,
+    canceled: Vec<FetchId>,
+}
+
+impl Listener {
+    fn tell(&mut self, input: Input) {
+        self.core.handle(self.now, input);
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Fetch {
+                    fetch,
+                    source: Source::Peer(peer),
+                    span,
+                    ..
+                } => self.asked.push((fetch, peer, span)),
+                Output::Cancel { fetch } => self.canceled.push(fetch),
+                // The origin is silent: only peers matter here.
+                _ => {}
+            }
+        }
+    }
+
+    fn meet(&mut self, peer: PeerKey) {
+        let event = NeighborEvent::Connected {
+            outbound: true,
+            rtt: Duration::from_millis(10),
+            spans_in_flight: 4,
+            uploads: true,
+        };
+        self.tell(Input::Neighbor { peer, event });
+        let (rendition, holders) = (TRACK, vec![(peer, true)]);
+        self.tell(Input::Tracker(TrackerEvent::Holders { rendition, holders }));
+    }
+
+    fn fetched(&mut self, fetch: FetchId, event: FetchEvent) {
+        self.tell(Input::Fetch { fetch, event });
+    }
+
+    /// Lets time pass to the next moment the core wants, at most a tenth of a second.
+    fn wait(&mut self) {
+        let most = self.now + Duration::from_millis(100);
+        self.now = self.core.poll_timeout().map_or(most, |due| due.min(most));
+        self.tell(Input::Timeout);
+    }
+
+    /// Serves the first holder's spans until it falls silent; the span it lets wait.
+    fn served_until_silence(&mut self) -> (FetchId, Span) {
+        for _ in 0..2_000 {
+            self.wait();
+            for (fetch, _, span) in core::mem::take(&mut self.asked) {
+                let until = ChunkIndex(span.first().0 + 1);
+                self.fetched(fetch, FetchEvent::Verified { until });
+                if span.end().0 > BROUGHT {
+                    return (fetch, span);
+                }
+                self.fetched(fetch, FetchEvent::Done);
+            }
+        }
+        panic!("nothing behind chunk {BROUGHT} was asked for");
+    }
+}
+
+fn listener() -> Listener {
+    let core = NodeCore::new(Arc::new(NodeConfig::antiphon()), [7; 32]);
+    let mut listener = Listener {
+        core,
+        now: Instant::START,
+        asked: Vec::new(),
+        canceled: Vec::new(),
+    };
+    let spec = RenditionSpec {
+        geometry: Geometry::new(ByteCount(4_000_000)).expect("legal"),
+        bit_rate: BitRate(160_000),
+    };
+    let rendition = TRACK;
+    listener.tell(Input::Command(Command::Introduce { rendition, spec }));
+    listener.meet(FIRST);
+    listener.tell(Input::Command(Command::Play {
+        play: PlayId(1),
+        rendition,
+        from: ChunkIndex(0),
+    }));
+    let (chunk, playing) = (ChunkIndex(0), true);
+    listener.tell(Input::Command(Command::Playhead { chunk, playing }));
+    listener
+}
+
+#[test]
+fn a_late_peer_is_let_go_when_a_second_one_agrees_to_send() {
+    let mut listener = listener();
+    let (late, waited) = listener.served_until_silence();
+    listener.meet(SECOND);
+    let mut second = None;
+    for _ in 0..600 {
+        listener.wait();
+        let overlaps = |span: &Span| span.first() < waited.end() && waited.first() < span.end();
+        let asked = core::mem::take(&mut listener.asked);
+        second = asked
+            .into_iter()
+            .find(|(_, peer, span)| *peer == SECOND && overlaps(span))
+            .map(|(fetch, _, _)| fetch);
+        if second.is_some() {
+            break;
+        }
+    }
+    let second = second.expect("a silent peer is hedged");
+    assert!(
+        !listener.canceled.contains(&late),
+        "it may yet be the first"
+    );
+    listener.fetched(second, FetchEvent::Accepted);
+    assert!(listener.canceled.contains(&late));
+    assert!(!listener.canceled.contains(&second));
+}
