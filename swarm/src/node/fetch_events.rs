@@ -190,9 +190,17 @@ impl NodeCore {
             })
             .map(|other| other.id)
             .collect();
-        for id in lost {
-            self.note_overtaken(winner, id);
+        for id in &lost {
+            self.note_overtaken(winner, *id);
+        }
+        self.let_go(lost);
+    }
+
+    /// Ends requests. What only they were asked for is a matter for a plan at once.
+    fn let_go(&mut self, requests: Vec<FetchId>) {
+        for id in requests {
             self.cancel(id);
+            self.wake = self.now;
         }
     }
 
@@ -214,9 +222,7 @@ impl NodeCore {
             .filter(|other| hedge.until <= other.until && other.until < hedge.span.end().0)
             .map(|other| other.id)
             .collect();
-        for id in lost {
-            self.cancel(id);
-        }
+        self.let_go(lost);
     }
 
     /// A way to the origin that was silent while the other one delivered may lead nowhere, as where

@@ -115,20 +115,23 @@ fn a_late_peer_is_let_go_when_a_second_one_agrees_to_send() {
     let mut listener = listener();
     let (late, waited) = listener.served_until_silence();
     listener.meet(SECOND);
-    let mut second = None;
+    let overlaps = |span: &Span| span.first() < waited.end() && waited.first() < span.end();
+    let mut hedged = None;
     for _ in 0..600 {
         listener.wait();
-        let overlaps = |span: &Span| span.first() < waited.end() && waited.first() < span.end();
         let asked = core::mem::take(&mut listener.asked);
-        second = asked
+        hedged = asked
             .into_iter()
-            .find(|(_, peer, span)| *peer == SECOND && overlaps(span))
-            .map(|(fetch, _, _)| fetch);
-        if second.is_some() {
+            .find(|(_, peer, span)| *peer == SECOND && overlaps(span));
+        if hedged.is_some() {
             break;
         }
     }
-    let second = second.expect("a silent peer is hedged");
+    let (second, _, hedge) = hedged.expect("a silent peer is hedged");
+    assert!(
+        hedge.end() < waited.end(),
+        "a peer that nobody knows is asked for little"
+    );
     assert!(
         !listener.canceled.contains(&late),
         "it may yet be the first"
@@ -136,4 +139,12 @@ fn a_late_peer_is_let_go_when_a_second_one_agrees_to_send() {
     listener.fetched(second, FetchEvent::Accepted);
     assert!(listener.canceled.contains(&late));
     assert!(!listener.canceled.contains(&second));
+    // Nobody knows yet what the second one can do: with its span it has shown that.
+    listener.fetched(second, FetchEvent::Done);
+    let mut asked = listener.asked.iter();
+    assert!(
+        asked.any(|(_, _, span)| span.first() == hedge.end()),
+        "what only the late one was asked for is asked of somebody else: {:?}",
+        listener.asked
+    );
 }
