@@ -4,7 +4,7 @@
 //! It runs in a namespace of its own, where all that the home sends ends at a raw socket, and lets
 //! every packet travel for a while.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -246,21 +246,33 @@ fn let_in(shared: &Shared, outside: &UdpSocket, written: &Written, inside: u16) 
 }
 
 /// Lets each packet arrive when it is due. All take equally long, so none overtakes another.
-fn carry(shared: &Shared, travelling: &mpsc::Receiver<Travelling>) {
+fn carry(shared: &Shared, sent: &mpsc::Receiver<Travelling>) {
+    let mut travelling = VecDeque::new();
     while !shared.ends() {
-        let Ok(Travelling { due, packet }) = travelling.recv_timeout(LOOK_EVERY) else {
-            continue;
-        };
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-        // What cannot be sent is lost, as on any network.
-        let _ = match packet {
-            Packet::Out { from, to, bytes } => from.send_to(&bytes, to),
-            Packet::In(bytes) => {
-                let to = SocketAddrV4::new(HOME, 0).into();
-                shared.inside.send_to(&bytes, &to)
+        let first: Option<&Travelling> = travelling.front();
+        let due = first.map_or(LOOK_EVERY, |first| {
+            first.due.saturating_duration_since(Instant::now())
+        });
+        travelling.extend(sent.recv_timeout(due.min(LOOK_EVERY)));
+        travelling.truncate(WIRE_PACKETS);
+        let now = Instant::now();
+        while travelling.front().is_some_and(|first| first.due <= now) {
+            if let Some(Travelling { packet, .. }) = travelling.pop_front() {
+                arrive(shared, packet);
             }
-        };
+        }
     }
+}
+
+/// What cannot be sent is lost, as on any network.
+fn arrive(shared: &Shared, packet: Packet) {
+    let _ = match packet {
+        Packet::Out { from, to, bytes } => from.send_to(&bytes, to),
+        Packet::In(bytes) => {
+            let to = SocketAddrV4::new(HOME, 0).into();
+            shared.inside.send_to(&bytes, &to)
+        }
+    };
 }
 
 /// The port a datagram comes from, where it is to go, and what it holds.

@@ -326,9 +326,6 @@ impl Tally {
     }
 
     fn write_down(&mut self, row: PlayRow) {
-        if !self.plays.is_multiple_of(self.row_stride) {
-            return;
-        }
         if self.rows.len() >= PLAY_ROWS_MAX {
             let mut number = 0_u32;
             self.rows.retain(|_| {
@@ -336,11 +333,10 @@ impl Tally {
                 number.is_multiple_of(2)
             });
             self.row_stride *= 2;
-            if !self.plays.is_multiple_of(self.row_stride) {
-                return;
-            }
         }
-        self.rows.push(row);
+        if self.plays.is_multiple_of(self.row_stride) {
+            self.rows.push(row);
+        }
     }
 
     pub(crate) fn note_prefetch_unplayed(&mut self, now: u64, fetched: u64) {

@@ -14,6 +14,7 @@ use antiphon_swarm::{Duration, Input};
 
 use crate::net::fluid::FlowId;
 use crate::net::path;
+use crate::scenario::Conduct;
 use crate::world::happening::Happening;
 use crate::world::transfers::{HASH_BYTES, Stage, Transfer};
 use crate::world::{Chance, World};
@@ -67,12 +68,12 @@ impl World {
         let Stage::Flowing(flow) = transfer.stage else {
             return;
         };
-        if transfer.eager {
+        if transfer.followed {
             return;
         }
         let gone = self.chunks_gone(&transfer, flow, self.now);
         let transfer = self.transfers.of(id);
-        transfer.eager = true;
+        transfer.followed = true;
         transfer.mark = gone + 1;
         self.plan_step(id);
     }
@@ -105,17 +106,14 @@ impl World {
         let Stage::Flowing(flow) = transfer.stage else {
             return;
         };
-        let end = transfer.span.end().0;
-        let mut mark = transfer.mark;
-        if !transfer.eager && !self.is_brief(&transfer, flow) {
+        if !transfer.followed && !self.is_brief(&transfer, flow) {
             return self.follow(id);
         }
-        if !transfer.eager {
-            if mark < end && transfer.first.is_none_or(|(gone, _)| gone > self.now) {
-                self.plan_first(id, &transfer, flow);
-            }
-            mark = end;
+        let alone = transfer.first.is_none_or(|(gone, _)| gone > self.now);
+        if !transfer.followed && alone && transfer.mark < transfer.span.end().0 {
+            self.plan_first(id, &transfer, flow);
         }
+        let mark = transfer.next_end();
         let bytes = self.line_bytes(transfer.track, transfer.span, mark);
         let at = self.network.time_of(self.now, flow, bytes);
         let transfer = self.transfers.of(id);
@@ -144,40 +142,27 @@ impl World {
         let Some(gone) = self.network.time_of(self.now, flow, bytes) else {
             return;
         };
-        let anew = Transfer {
-            last_arrival: 0,
-            ..*transfer
-        };
-        let (arrival, _) = self.arrival_of(id, &anew, gone, bytes, self.network.rate(flow));
-        let life = transfer.life;
+        let ramp = path::ramp_delay(
+            bytes,
+            transfer.window,
+            self.network.rate(flow),
+            transfer.rtt,
+        );
+        let arrival = gone + transfer.rtt / 2 + ramp + self.first_chunk_loss(id, transfer);
+        self.transfers.of(id).first = Some((gone, arrival));
+        self.plan_arrival(id, until, arrival);
+    }
+
+    fn plan_arrival(&mut self, id: u32, until: u32, arrival: u64) {
         let transfer = self.transfers.of(id);
-        transfer.first = Some((gone, arrival));
         transfer.last_arrival = arrival;
+        let life = transfer.life;
         let arrive = Happening::Arrive {
             transfer: id,
             life,
             until,
         };
         self.queue.push(arrival, arrive);
-    }
-
-    /// When bytes that left at `gone` are at the other end, and how long the window held them up.
-    fn arrival_of(
-        &self,
-        id: u32,
-        transfer: &Transfer,
-        gone: u64,
-        bytes: u64,
-        rate: f64,
-    ) -> (u64, u64) {
-        let ramp = path::ramp_delay(bytes, transfer.window, rate, transfer.rtt);
-        let lost = if transfer.last_arrival == 0 {
-            self.first_chunk_loss(id, transfer)
-        } else {
-            0
-        };
-        let arrival = gone + transfer.rtt / 2 + ramp + lost;
-        (arrival.max(transfer.last_arrival), ramp)
     }
 
     /// The bytes of a mark have left: when do they arrive, and what is looked at next?
@@ -188,19 +173,18 @@ impl World {
         let Stage::Flowing(flow) = transfer.stage else {
             return 0;
         };
-        let end = transfer.span.end().0;
-        let until = if transfer.eager { transfer.mark } else { end };
+        let (until, end) = (transfer.next_end(), transfer.span.end().0);
         let bytes = self.line_bytes(transfer.track, transfer.span, until);
         let rate = self.network.rate(flow);
-        let (arrival, ramp) = self.arrival_of(id, &transfer, self.now, bytes, rate);
-        self.transfers.of(id).last_arrival = arrival;
-        let arrive = Happening::Arrive {
-            transfer: id,
-            life,
-            until,
+        let ramp = path::ramp_delay(bytes, transfer.window, rate, transfer.rtt);
+        let lost = if transfer.last_arrival == 0 {
+            self.first_chunk_loss(id, &transfer)
+        } else {
+            0
         };
-        self.queue.push(arrival, arrive);
-        let stalls = transfer.conduct == Some(crate::scenario::Conduct::Staller);
+        let arrival = self.now + transfer.rtt / 2 + ramp + lost;
+        self.plan_arrival(id, until, arrival.max(transfer.last_arrival));
+        let stalls = transfer.conduct == Some(Conduct::Staller);
         if until < end && !stalls {
             let transfer = self.transfers.of(id);
             transfer.mark = next_mark(transfer, rate);
@@ -257,7 +241,7 @@ impl World {
             return None;
         };
         let begins = transfer.arrived == transfer.span.first().0;
-        if transfer.eager || transfer.canceled || begins {
+        if transfer.followed || transfer.canceled || begins {
             return None;
         }
         let gone = self.network.gone(self.now, flow, transfer.begun, self.now);

@@ -54,8 +54,8 @@ pub(super) struct Transfer {
     pub(super) canceled: bool,
     /// How its source treats it, if not honestly.
     pub(super) conduct: Option<Conduct>,
-    /// Whether somebody waits for each of its chunks; see [`super::progress`].
-    pub(super) eager: bool,
+    /// Whether its chunks are told of as they come; see [`super::progress`].
+    pub(super) followed: bool,
     /// Number of the step that counts; earlier ones are void.
     pub(super) turn: u32,
     /// The chunk after the last of the next mark.
@@ -69,6 +69,17 @@ pub(super) struct Transfer {
     /// When its first chunk has left the source, and when that arrives. Nothing while unknown.
     pub(super) first: Option<(u64, u64)>,
     pub(super) last_arrival: u64,
+}
+
+impl Transfer {
+    /// The chunk after the last of what is looked at next.
+    pub(super) const fn next_end(&self) -> u32 {
+        if self.followed {
+            self.mark
+        } else {
+            self.span.end().0
+        }
+    }
 }
 
 /// All of them, by number.
@@ -169,7 +180,7 @@ impl World {
             stage: Stage::Asked,
             canceled: false,
             conduct: None,
-            eager: true,
+            followed: true,
             turn: 0,
             mark: first,
             arrived: first,
@@ -336,13 +347,13 @@ impl World {
         let flow = self.network.start(self.now, demand);
         self.transfers.own(flow, id);
         let rate = self.network.rate(flow);
-        let eager = self.is_awaited(&transfer);
+        let followed = self.is_awaited(&transfer);
         let now = self.now;
         let transfer = self.transfers.of(id);
         transfer.stage = Stage::Flowing(flow);
         transfer.window = window;
         transfer.begun = now;
-        transfer.eager = eager;
+        transfer.followed = followed;
         transfer.mark = next_mark(transfer, rate);
         self.plan_steps();
     }

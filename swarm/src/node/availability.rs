@@ -59,13 +59,10 @@ impl Claim {
             return end;
         }
         let mut unit = chunk.0 / EXTENT_UNIT_CHUNKS;
-        if !self.has_unit(unit) {
-            return chunk.0;
-        }
         while self.has_unit(unit) && unit * EXTENT_UNIT_CHUNKS < end {
             unit += 1;
         }
-        (unit * EXTENT_UNIT_CHUNKS).clamp(chunk.0, end)
+        (unit * EXTENT_UNIT_CHUNKS).min(end).max(chunk.0)
     }
 
     fn has_unit(&self, unit: u32) -> bool {
