@@ -33,6 +33,15 @@ fn search(limit: u16) -> TrackerRequest {
     TrackerRequest::Search { query, limit }
 }
 
+/// What the tracker says on `connection` comes out of the link.
+async fn passes_on_introductions(connection: &Connection, events: &mut mpsc::Receiver<LinkEvent>) {
+    let (node, address) = (NodeId([8; 32]), SocketAddr::from(([1, 2, 3, 4], 5)));
+    let notice = TrackerNotice::Introduction { node, address };
+    say(connection, &codec::encode(&notice)).await;
+    let told = LinkEvent::Introduced { node, address };
+    assert_eq!(next(events).await, told);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn logging_in_gives_a_session_that_attaches() {
     let server = Server::start();
@@ -201,11 +210,7 @@ async fn a_link_goes_out_from_the_peers_socket_and_passes_introductions_on() {
     // What is no notice costs nothing but itself.
     say(&connection, &[1, 0, 0, 0, 0xee]).await;
     say(&connection, &u32::MAX.to_le_bytes()).await;
-    let (node, address) = (NodeId([8; 32]), SocketAddr::from(([1, 2, 3, 4], 5)));
-    let notice = TrackerNotice::Introduction { node, address };
-    say(&connection, &codec::encode(&notice)).await;
-    let told = LinkEvent::Introduced { node, address };
-    assert_eq!(next(&mut events).await, told);
+    passes_on_introductions(&connection, &mut events).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

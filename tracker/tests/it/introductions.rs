@@ -50,6 +50,30 @@ async fn look_up(client: &Client, content: ContentId) -> Result<Vec<Vec<SocketAd
     }
 }
 
+/// A node that holds the track.
+async fn holder(tracker: &RunningTracker, content: ContentId) -> Result<(Client, SocketAddr)> {
+    let (client, seen) = reachable(tracker, "Ada").await?;
+    holds(&client, content).await?;
+    Ok((client, seen))
+}
+
+/// A node that has been told who holds it.
+async fn seeker(tracker: &RunningTracker, name: &str, content: ContentId) -> Result<Client> {
+    let (client, _) = reachable(tracker, name).await?;
+    look_up(&client, content).await?;
+    Ok(client)
+}
+
+/// Has `holder` told of `asker`, where the tracker sees it.
+async fn introduced(asker: &Client, address: SocketAddr, holder: &Client) -> Result<()> {
+    let reply = asker.ask(&introduce(holder.node)).await?;
+    assert_eq!(reply, TrackerReply::Introduced);
+    let node = asker.node;
+    let told = TrackerNotice::Introduction { node, address };
+    assert_eq!(holder.notice().await?, told);
+    Ok(())
+}
+
 const fn introduce(node: NodeId) -> TrackerRequest {
     TrackerRequest::Introduce { node }
 }
@@ -57,24 +81,17 @@ const fn introduce(node: NodeId) -> TrackerRequest {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_is_told_who_wants_to_connect_and_where_the_tracker_sees_it() -> Result<()> {
     let (_world, tracker, content) = network(|_| ()).await?;
-    let (ada, seen) = reachable(&tracker, "Ada").await?;
-    holds(&ada, content).await?;
+    let (ada, seen) = holder(&tracker, content).await?;
     let (bob, address) = reachable(&tracker, "Bob").await?;
     // The port it listens at inside is not told by the node, but seen by the tracker.
     assert_eq!(look_up(&bob, content).await?, [[seen]]);
-    let reply = bob.ask(&introduce(ada.node)).await?;
-    assert_eq!(reply, TrackerReply::Introduced);
-    let node = bob.node;
-    let told = TrackerNotice::Introduction { node, address };
-    assert_eq!(ada.notice().await?, told);
-    Ok(())
+    introduced(&bob, address, &ada).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_the_gone_and_the_unknown_are_refused_alike() -> Result<()> {
     let (_world, tracker, content) = network(|_| ()).await?;
-    let (ada, _) = reachable(&tracker, "Ada").await?;
-    holds(&ada, content).await?;
+    let (ada, _) = holder(&tracker, content).await?;
     let (bob, _) = reachable(&tracker, "Bob").await?;
     let ask = introduce(ada.node);
     assert_eq!(bob.refusal(&ask).await?, ErrorCode::NOT_FOUND, "not named");
@@ -93,8 +110,7 @@ async fn strangers_the_gone_and_the_unknown_are_refused_alike() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_cannot_be_dialed_where_it_is_seen_is_not_introduced() -> Result<()> {
     let (_world, tracker, content) = network(|_| ()).await?;
-    let (ada, _) = reachable(&tracker, "Ada").await?;
-    holds(&ada, content).await?;
+    let (ada, _) = holder(&tracker, content).await?;
     let stranger = connect(&tracker).await?;
     let ask = introduce(ada.node);
     assert_eq!(stranger.refusal(&ask).await?, ErrorCode::UNAUTHENTICATED);
@@ -108,10 +124,8 @@ async fn who_cannot_be_dialed_where_it_is_seen_is_not_introduced() -> Result<()>
 async fn an_account_that_floods_is_refused() -> Result<()> {
     let few = |world: &mut World| world.limits.account_introductions_per_minute = 3;
     let (_world, tracker, content) = network(few).await?;
-    let (ada, _) = reachable(&tracker, "Ada").await?;
-    holds(&ada, content).await?;
-    let (bob, _) = reachable(&tracker, "Bob").await?;
-    look_up(&bob, content).await?;
+    let (ada, _) = holder(&tracker, content).await?;
+    let bob = seeker(&tracker, "Bob", content).await?;
     let ask = introduce(ada.node);
     for _ in 0..3 {
         assert_eq!(bob.ask(&ask).await?, TrackerReply::Introduced);
@@ -129,16 +143,13 @@ async fn an_account_that_floods_is_refused() -> Result<()> {
 async fn a_node_is_not_flooded_by_many_accounts() -> Result<()> {
     let few = |world: &mut World| world.limits.node_introductions_per_minute = 2;
     let (_world, tracker, content) = network(few).await?;
-    let (ada, _) = reachable(&tracker, "Ada").await?;
-    holds(&ada, content).await?;
+    let (ada, _) = holder(&tracker, content).await?;
     let ask = introduce(ada.node);
     for name in ["Bob", "Cleo"] {
-        let (asker, _) = reachable(&tracker, name).await?;
-        look_up(&asker, content).await?;
+        let asker = seeker(&tracker, name, content).await?;
         assert_eq!(asker.ask(&ask).await?, TrackerReply::Introduced);
     }
-    let (dan, _) = reachable(&tracker, "Dan").await?;
-    look_up(&dan, content).await?;
+    let dan = seeker(&tracker, "Dan", content).await?;
     assert_eq!(dan.refusal(&ask).await?, ErrorCode::RATE_LIMITED);
     Ok(())
 }
@@ -147,16 +158,13 @@ async fn a_node_is_not_flooded_by_many_accounts() -> Result<()> {
 async fn one_account_leaves_a_node_room_for_others() -> Result<()> {
     let few = |world: &mut World| world.limits.node_introductions_per_minute = 10;
     let (_world, tracker, content) = network(few).await?;
-    let (ada, _) = reachable(&tracker, "Ada").await?;
-    holds(&ada, content).await?;
+    let (ada, _) = holder(&tracker, content).await?;
     let ask = introduce(ada.node);
-    let (bob, _) = reachable(&tracker, "Bob").await?;
-    look_up(&bob, content).await?;
+    let bob = seeker(&tracker, "Bob", content).await?;
     while bob.ask(&ask).await? == TrackerReply::Introduced {
         ada.notice().await?;
     }
-    let (cleo, _) = reachable(&tracker, "Cleo").await?;
-    look_up(&cleo, content).await?;
+    let cleo = seeker(&tracker, "Cleo", content).await?;
     assert_eq!(cleo.ask(&ask).await?, TrackerReply::Introduced);
     Ok(())
 }
@@ -174,21 +182,14 @@ async fn whoever_claims_anothers_name_does_not_keep_introductions_from_it() -> R
     look_up(&bob, content).await?;
     holds(&ada, content).await?;
     look_up(&bob, content).await?;
-    let reply = bob.ask(&introduce(ada.node)).await?;
-    assert_eq!(reply, TrackerReply::Introduced);
-    let node = bob.node;
-    let told = TrackerNotice::Introduction { node, address };
-    assert_eq!(ada.notice().await?, told);
-    Ok(())
+    introduced(&bob, address, &ada).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_moved_is_told_so_and_not_introduced_where_it_was() -> Result<()> {
     let (_world, tracker, content) = network(|_| ()).await?;
-    let (ada, _) = reachable(&tracker, "Ada").await?;
-    holds(&ada, content).await?;
-    let (bob, _) = reachable(&tracker, "Bob").await?;
-    look_up(&bob, content).await?;
+    let (ada, _) = holder(&tracker, content).await?;
+    let bob = seeker(&tracker, "Bob", content).await?;
     bob.endpoint()
         .rebind(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
     // Whoever has its former address now is not to be dialed, nor where packets merely come from.

@@ -1,13 +1,15 @@
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use antiphon_protocol::version::TRACKER_ALPN;
+use futures_rustls::client::TlsStream;
 use futures_rustls::{TlsAcceptor, TlsConnector};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::TLS13;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use tokio_util::compat::TokioAsyncReadCompatExt as _;
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
 use super::*;
 use crate::muxed::MuxLimits;
@@ -97,17 +99,21 @@ async fn both_ends_have_the_same_channel_and_no_other_connection_has_it() {
     assert_ne!(channels.first(), channels.last());
 }
 
+async fn dial(
+    connector: &TlsConnector,
+    at: SocketAddr,
+) -> io::Result<TlsStream<Compat<TcpStream>>> {
+    let socket = TcpStream::connect(at).await?;
+    let name = ServerName::try_from(NAME).expect("a name");
+    connector.connect(name, socket.compat()).await
+}
+
 #[tokio::test]
 async fn whoever_names_no_protocol_is_not_served() {
     let (listener, at, acceptor, mut client) = server().await;
     client.alpn_protocols.clear();
     let connector = TlsConnector::from(Arc::new(client));
-    let dialed = async {
-        let socket = TcpStream::connect(at).await?;
-        connector
-            .connect(ServerName::try_from(NAME).expect("a name"), socket.compat())
-            .await
-    };
+    let dialed = dial(&connector, at);
     let accepted =
         async { TcpConnection::accept(&acceptor, socket(&listener).await, LIMITS).await };
     let (dialed, accepted) = tokio::join!(dialed, accepted);
@@ -118,12 +124,7 @@ async fn whoever_names_no_protocol_is_not_served() {
 async fn whoever_is_silent_after_the_handshake_is_given_up() {
     let (listener, at, acceptor, client) = server().await;
     let connector = TlsConnector::from(Arc::new(client));
-    let dialed = async {
-        let socket = TcpStream::connect(at).await?;
-        connector
-            .connect(ServerName::try_from(NAME).expect("a name"), socket.compat())
-            .await
-    };
+    let dialed = dial(&connector, at);
     let mut limits = LIMITS;
     limits.streams.idle = Duration::from_millis(100);
     let accepted =

@@ -31,11 +31,7 @@ async fn where_udp_does_not_get_through_everything_goes_over_tcp() {
     }
     let connection = server.connections.recv().await.expect("connected");
     say(&connection, &[1, 0, 0, 0, 0xee]).await;
-    let (node, address) = (NodeId([8; 32]), SocketAddr::from(([1, 2, 3, 4], 5)));
-    let notice = TrackerNotice::Introduction { node, address };
-    say(&connection, &codec::encode(&notice)).await;
-    let told = LinkEvent::Introduced { node, address };
-    assert_eq!(next(&mut events).await, told);
+    passes_on_introductions(&connection, &mut events).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
