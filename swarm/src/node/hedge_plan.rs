@@ -151,6 +151,7 @@ impl NodeCore {
             if let Some(neighbor) = self.neighbors.by_key_mut(peer) {
                 neighbor.estimate.stalled();
                 neighbor.back_off(now, Duration::ZERO);
+                self.search_plan.due = true;
             }
             self.penalize(now, peer, Offense::Stalled);
         }

@@ -43,6 +43,11 @@ const BUSY_MAX: Duration = Duration::from_secs(20);
 /// How long a usefulness half-life lasts: the published 10-minute window.
 const USEFUL_HALF_LIFE_MICROS: u64 = 600_000_000;
 
+/// After so many failures in a row, others are looked for in its place. Without that limit, 2.3 % of
+/// `eclipse` came from the origin, not 1.8, and 0.56 % of `freeriders`, not 0.46; one and three are no
+/// better.
+const FAILURES_MAX: u8 = 2;
+
 impl Neighbor {
     pub(crate) fn new(now: Instant, peer: PeerKey, outbound: bool, rtt: Duration) -> Self {
         let mut neighbor = Self {
@@ -182,7 +187,8 @@ impl Neighbors {
         self.suppliers = self.suppliers & !bit | if uploads { bit } else { 0 };
     }
 
-    /// How many of `peers`, in key order, are connected and upload, counted up to `most`.
+    /// How many of `peers`, in key order, are connected and upload, counted up to `most`. Who let us wait
+    /// time and again does not count.
     pub(crate) fn suppliers_among(
         &self,
         peers: impl Iterator<Item = PeerKey>,
@@ -196,7 +202,9 @@ impl Neighbors {
             if at >= self.keys.len() || found >= most {
                 break;
             }
-            let here = self.keys.get(at) == Some(&peer) && self.suppliers >> at & 1 == 1;
+            let here = self.keys.get(at) == Some(&peer)
+                && self.suppliers >> at & 1 == 1
+                && self.list[at].failures < FAILURES_MAX;
             found += usize::from(here);
         }
         found
@@ -473,12 +481,18 @@ mod tests {
             neighbors.insert(Neighbor::new(Instant::START, PeerKey(peer), true, rtt));
             neighbors.offers(PeerKey(peer), 2, peer != 5);
         }
-        let among = |peers: &[u32], most| {
+        let among = |neighbors: &Neighbors, peers: &[u32], most| {
             neighbors.suppliers_among(peers.iter().copied().map(PeerKey), most)
         };
-        assert_eq!(among(&[1, 3, 4, 5, 9, 12], 4), 2);
-        assert_eq!(among(&[3, 7, 9], 2), 2);
-        assert_eq!(among(&[10, 11], 4), 0);
-        assert_eq!(among(&[], 4), 0);
+        assert_eq!(among(&neighbors, &[1, 3, 4, 5, 9, 12], 4), 2);
+        assert_eq!(among(&neighbors, &[3, 7, 9], 2), 2);
+        assert_eq!(among(&neighbors, &[10, 11], 4), 0);
+        assert_eq!(among(&neighbors, &[], 4), 0);
+        for failures in 1..=FAILURES_MAX {
+            let neighbor = neighbors.by_key_mut(PeerKey(3)).expect("connected");
+            neighbor.back_off(Instant::START, Duration::ZERO);
+            let counts = usize::from(failures < FAILURES_MAX);
+            assert_eq!(among(&neighbors, &[3, 7], 4), 1 + counts);
+        }
     }
 }

@@ -90,6 +90,12 @@ impl NodeCore {
     }
 
     pub(crate) fn plan_play(&mut self, now: Instant) {
+        self.search_plan.nobody = false;
+        self.feed_play(now);
+        self.note_lacking(now);
+    }
+
+    fn feed_play(&mut self, now: Instant) {
         let Some(mut play) = self.playback else {
             return;
         };
@@ -227,6 +233,7 @@ impl NodeCore {
             let source = Source::Peer(peer.peer);
             return self.ask(now, play, source, first, peer.until.min(first + most), need);
         }
+        self.search_plan.nobody = true;
         let origin = in_order && self.room_for_origin(false);
         if !origin || !self.is_origins_turn(now, play, chunk, need) {
             return Asked::Nobody;
@@ -412,11 +419,12 @@ impl NodeCore {
         };
         let dry = self.buffered(now) == Duration::ZERO;
         if !dry {
-            play.dry_since = None;
+            play.dry_since = Instant::MAX;
             self.playback = Some(play);
             return;
         }
-        let since = *play.dry_since.get_or_insert(now);
+        play.dry_since = play.dry_since.min(now);
+        let since = play.dry_since;
         let progress = self
             .requests
             .iter()
@@ -448,7 +456,7 @@ impl NodeCore {
         if let Some(play) = &mut self.playback
             && play.rendition == rendition
         {
-            play.dry_since = None;
+            play.dry_since = Instant::MAX;
             if play.starved {
                 play.starved = false;
                 let play = play.play;

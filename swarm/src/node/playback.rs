@@ -28,8 +28,11 @@ pub(crate) struct Playback {
     pub(crate) holders_told: bool,
     /// Whether [`crate::node::output::Event::Starved`] was said.
     pub(crate) starved: bool,
-    /// Since when the next chunk needed is missing without any progress.
-    pub(crate) dry_since: Option<Instant>,
+    /// Since when the next chunk needed is missing without any progress; the last moment there is if
+    /// it is here.
+    pub(crate) dry_since: Instant,
+    /// Since when there is no peer to ask for some of what may be asked for; the same.
+    pub(crate) lacking_since: Instant,
     /// Music heard in this play.
     heard: Duration,
     /// Before this the playhead cannot be where something is missing.
@@ -56,7 +59,8 @@ impl Playback {
             settled: false,
             holders_told: false,
             starved: false,
-            dry_since: None,
+            dry_since: Instant::MAX,
+            lacking_since: Instant::MAX,
             heard: Duration::ZERO,
             free_until: Instant::START,
         }
@@ -86,7 +90,7 @@ impl Playback {
         self.started = false;
         self.settled = false;
         self.playing = false;
-        self.dry_since = None;
+        self.dry_since = Instant::MAX;
         self.free_until = Instant::START;
     }
 

@@ -40,6 +40,10 @@ pub(crate) struct SearchPlan {
     pub(crate) due: bool,
     /// Whether the play was short of data.
     short: bool,
+    /// Whether it had lacked somebody to ask for a while.
+    wants_more: bool,
+    /// Whether the last plan of it had no peer to ask for some of what it could be given.
+    pub(crate) nobody: bool,
     /// Whether it would have dialed more, had there been room.
     unmet: bool,
 }
@@ -49,6 +53,8 @@ impl Default for SearchPlan {
         Self {
             due: true,
             short: false,
+            wants_more: false,
+            nobody: false,
             unmet: false,
         }
     }
@@ -220,7 +226,9 @@ impl NodeCore {
         }
         let short = self.is_short(now);
         let last = self.search_plan;
-        if last.due || self.search_wake <= now || last.short != short {
+        let wants_more = self.wants_more_holders(now);
+        let changed = last.short != short || last.wants_more != wants_more;
+        if last.due || self.search_wake <= now || changed {
             let (wake, unmet) = (self.wake, self.unmet);
             (self.wake, self.unmet) = (Instant::MAX, false);
             self.search(now);
@@ -228,7 +236,9 @@ impl NodeCore {
             self.search_plan = SearchPlan {
                 due: false,
                 short,
+                wants_more,
                 unmet: self.unmet,
+                ..last
             };
             (self.wake, self.unmet) = (wake, unmet);
         }
@@ -238,14 +248,44 @@ impl NodeCore {
 
     fn search(&mut self, now: Instant) {
         self.time_out_dials(now);
-        let wanted = self.config.search.holders_wanted;
+        let playing = self.playback.map(|play| play.rendition);
+        let wants_more = self.wants_more_holders(now);
         for rendition in self.sought(now) {
+            let wanted = if wants_more && playing == Some(rendition) {
+                self.config.search.holders_most
+            } else {
+                self.config.search.holders_wanted
+            };
             let have = self.connected_holders(rendition, wanted);
             if have < wanted {
                 self.look_up(now, rendition);
                 self.find(now, rendition);
                 self.dial_holders(now, rendition, wanted - have);
             }
+        }
+    }
+
+    /// Whether the play has lacked somebody to ask for so long that more holders are wanted.
+    fn wants_more_holders(&self, now: Instant) -> bool {
+        let since = self
+            .playback
+            .map_or(Instant::MAX, |play| play.lacking_since);
+        since < now && now.since(since) >= self.config.search.more_after
+    }
+
+    /// Notes since when the play lacks somebody to ask, and looks for more holders in time.
+    pub(crate) fn note_lacking(&mut self, now: Instant) {
+        let Some(play) = &mut self.playback else {
+            return;
+        };
+        if !self.search_plan.nobody {
+            play.lacking_since = Instant::MAX;
+            return;
+        }
+        play.lacking_since = play.lacking_since.min(now);
+        let more = play.lacking_since + self.config.search.more_after;
+        if now < more {
+            self.wake_at(more);
         }
     }
 

@@ -214,6 +214,7 @@ impl NodeCore {
             Source::Peer(peer) => {
                 if let Some(neighbor) = self.neighbors.by_key_mut(peer) {
                     neighbor.back_off(now, at_least);
+                    self.search_plan.due = true;
                     neighbor.estimate.stalled();
                 }
             }

@@ -5,6 +5,7 @@ mod continuity;
 mod fairness;
 mod fallback;
 mod hedging;
+mod holders;
 mod model;
 mod pair;
 mod placement;
