@@ -6,6 +6,7 @@ mod compare;
 mod explain;
 mod folder;
 mod fuzz;
+mod pages;
 mod progress;
 mod scenario;
 mod show;
@@ -29,6 +30,9 @@ use progress::Bar;
 
 /// Runs one of the subcommands.
 pub fn run_command(command: SimCommand, quiet: bool) -> anyhow::Result<()> {
+    if runs_worlds(&command) {
+        pages::use_large();
+    }
     match command {
         SimCommand::Run(args) => run_scenario(&args, quiet),
         SimCommand::List { json } => list(json),
@@ -48,6 +52,18 @@ pub fn run_command(command: SimCommand, quiet: bool) -> anyhow::Result<()> {
         SimCommand::Fuzz(args) => fuzz::run_fuzz(&args, quiet),
         SimCommand::Bench { rows, out, json } => bench::bench(&rows, out.as_deref(), json),
     }
+}
+
+/// Whether most of a command's time is that of worlds.
+const fn runs_worlds(command: &SimCommand) -> bool {
+    matches!(
+        command,
+        SimCommand::Run(_)
+            | SimCommand::Verify { .. }
+            | SimCommand::Replay { .. }
+            | SimCommand::Compare(_)
+            | SimCommand::Sweep(_)
+    )
 }
 
 /// Runs a plan with a progress line on a terminal, and measures what it costs. `settings` are
