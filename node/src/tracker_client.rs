@@ -21,9 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_protocol::codec::{self, DecodeError, LENGTH_BYTES};
-use antiphon_protocol::identity::{DevicePublic, DeviceSecret};
+use antiphon_protocol::identity::{DevicePublic, DeviceSecret, NodeSecret};
 use antiphon_protocol::tracker::{AccessToken, Attached, Password, TrackerReply, TrackerRequest};
-use antiphon_protocol::{AccountId, ErrorCode, Millis, NodeId, UnixSeconds};
+use antiphon_protocol::{AccountId, ErrorCode, Millis, UnixSeconds};
 use antiphon_transport::connection::{Connection, Lost};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -113,7 +113,8 @@ impl TrackerClient {
         session(reply.await?)
     }
 
-    /// Authenticates this connection: proves that it was opened by the token's device.
+    /// Authenticates this connection: proves that it was opened by the token's device, and by the
+    /// node that peers know by this key.
     ///
     /// # Errors
     /// See [`TrackerClient::request`].
@@ -121,15 +122,16 @@ impl TrackerClient {
         &self,
         token: AccessToken,
         device: &DeviceSecret,
-        node: NodeId,
+        node: &NodeSecret,
         addresses: Vec<SocketAddr>,
     ) -> Result<Attached, RequestError> {
         let channel = self.connection.channel();
         let channel = channel.ok_or(RequestError::Unreachable)?;
-        let reply = self.request(TrackerRequest::Attach {
+        let reply = self.request(TrackerRequest::AttachNode {
             token,
             proof: device.prove(&channel),
-            node,
+            node: node.id(),
+            node_proof: node.prove(&channel),
             addresses,
         });
         match reply.await? {

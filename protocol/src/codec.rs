@@ -209,7 +209,9 @@ impl Message for TrackerRequest {
             Self::Register { name, password, .. } | Self::Login { name, password, .. } => {
                 name.len() <= TEXT_BYTES_MAX && password.0.len() <= TEXT_BYTES_MAX
             }
-            Self::Attach { addresses, .. } => addresses.len() <= ADDRESSES_PER_NODE_MAX,
+            Self::Attach { addresses, .. } | Self::AttachNode { addresses, .. } => {
+                addresses.len() <= ADDRESSES_PER_NODE_MAX
+            }
             Self::Catalog { limit, .. } => page(*limit),
             Self::Search { query, limit } => query.len() <= TEXT_BYTES_MAX && page(*limit),
             Self::Announce { entries } => {

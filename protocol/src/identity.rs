@@ -1,11 +1,12 @@
-//! The keys a device is known by: one to sign with, one to seal to.
+//! The keys a device is known by, one to sign with and one to seal to, and the one that a node is
+//! known by among peers; and how both prove to the tracker that they opened a connection.
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::id::DeviceId;
+use crate::id::{DeviceId, NodeId};
 
 /// The public keys of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,12 +33,16 @@ impl DevicePublic {
     /// exporter gave `channel`.
     #[must_use]
     pub fn proves(&self, channel: &[u8; 32], proof: &([u8; 32], [u8; 32])) -> bool {
-        let Ok(key) = VerifyingKey::from_bytes(&self.signing) else {
-            return false;
-        };
-        let signature = Signature::from_components(proof.0, proof.1);
-        key.verify_strict(&attach_message(channel), &signature)
-            .is_ok()
+        verifies(&self.signing, DEVICE_CONTEXT, channel, proof)
+    }
+}
+
+impl NodeId {
+    /// Whether `proof` is a signature with this transport key, that whoever has it opened the
+    /// connection whose TLS exporter gave `channel`.
+    #[must_use]
+    pub fn proves(&self, channel: &[u8; 32], proof: &([u8; 32], [u8; 32])) -> bool {
+        verifies(&self.0, NODE_CONTEXT, channel, proof)
     }
 }
 
@@ -93,8 +98,7 @@ impl DeviceSecret {
     /// Proves possession on the connection whose TLS exporter gave `channel`.
     #[must_use]
     pub fn prove(&self, channel: &[u8; 32]) -> ([u8; 32], [u8; 32]) {
-        let signature = SigningKey::from_bytes(&self.signing).sign(&attach_message(channel));
-        (*signature.r_bytes(), *signature.s_bytes())
+        sign(&self.signing, DEVICE_CONTEXT, channel)
     }
 
     /// The X25519 secret, for opening licenses.
@@ -103,11 +107,61 @@ impl DeviceSecret {
     }
 }
 
+/// The secret transport key of a node. Wiped when dropped; never printed.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct NodeSecret([u8; 32]);
+
+impl NodeSecret {
+    /// A new key.
+    #[must_use]
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let mut secret = [0; 32];
+        rng.fill_bytes(&mut secret);
+        Self(secret)
+    }
+
+    /// The key with these bytes, which libp2p takes too.
+    #[must_use]
+    pub const fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self(*bytes)
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        NodeId(SigningKey::from_bytes(&self.0).verifying_key().to_bytes())
+    }
+
+    /// Proves possession on the connection whose TLS exporter gave `channel`.
+    #[must_use]
+    pub fn prove(&self, channel: &[u8; 32]) -> ([u8; 32], [u8; 32]) {
+        sign(&self.0, NODE_CONTEXT, channel)
+    }
+}
+
 /// Label of the TLS exporter whose 32 bytes bind an access token to one connection.
 pub const CHANNEL_LABEL: &[u8] = b"antiphon token binding v1";
 
-fn attach_message(channel: &[u8; 32]) -> Vec<u8> {
-    let mut message = b"antiphon attach v1\0".to_vec();
-    message.extend_from_slice(channel);
-    message
+/// Each key has its own, so that one's proof never passes for the other's, even if they are the
+/// same key. What libp2p has the transport key sign begins with other words.
+const DEVICE_CONTEXT: &[u8] = b"antiphon attach v1\0";
+const NODE_CONTEXT: &[u8] = b"antiphon attach node v1\0";
+
+fn sign(secret: &[u8; 32], context: &[u8], channel: &[u8; 32]) -> ([u8; 32], [u8; 32]) {
+    let signature = SigningKey::from_bytes(secret).sign(&[context, channel].concat());
+    (*signature.r_bytes(), *signature.s_bytes())
+}
+
+fn verifies(
+    public: &[u8; 32],
+    context: &[u8],
+    channel: &[u8; 32],
+    proof: &([u8; 32], [u8; 32]),
+) -> bool {
+    let Ok(key) = VerifyingKey::from_bytes(public) else {
+        return false;
+    };
+    let signature = Signature::from_components(proof.0, proof.1);
+    key.verify_strict(&[context, channel].concat(), &signature)
+        .is_ok()
 }

@@ -2,8 +2,8 @@
 //!
 //! One warm QUIC connection a node. Each request is one frame on its own bidirectional stream and
 //! gets one frame back; a notice of the tracker is one frame on its own unidirectional stream.
-//! `Register` and `Login` need nothing; all others need a successful `Attach` on the same
-//! connection, which proves that the device of the access token opened it.
+//! `Register` and `Login` need nothing; all others need a successful `AttachNode` or `Attach` on the
+//! same connection, which prove that the device of the access token opened it.
 
 use core::net::SocketAddr;
 
@@ -70,13 +70,14 @@ pub enum TrackerRequest {
         /// The device to bind the token to.
         device: DevicePublic,
     },
-    /// Authenticates this connection.
+    /// Authenticates this connection for an account, and for no node: what nodes sent before there
+    /// was [`TrackerRequest::AttachNode`]. Whoever comes this way is never named to others.
     Attach {
         /// From `Register` or `Login`.
         token: AccessToken,
         /// The device's signature over this connection's channel binding.
         proof: ([u8; 32], [u8; 32]),
-        /// The transport key of this node, for its ticket.
+        /// The transport key of this node, for its ticket. Not proven.
         node: NodeId,
         /// Where peers reach it; the tracker replaces unspecified IPs by the one it sees. An
         /// unspecified IP with port 0 stands for the whole address it sees: this connection comes
@@ -134,6 +135,20 @@ pub enum TrackerRequest {
         /// The peer.
         node: NodeId,
     },
+    /// Authenticates this connection for an account and a node.
+    AttachNode {
+        /// From `Register` or `Login`.
+        token: AccessToken,
+        /// The device's signature over this connection's channel binding.
+        proof: ([u8; 32], [u8; 32]),
+        /// The transport key of this node.
+        node: NodeId,
+        /// That key's signature over this connection's channel binding.
+        node_proof: ([u8; 32], [u8; 32]),
+        /// As in `Attach`.
+        #[serde(deserialize_with = "crate::bounded::list::<_, _, ADDRESSES_PER_NODE_MAX>")]
+        addresses: Vec<SocketAddr>,
+    },
 }
 
 /// One rendition a node can serve, by its content: the tracker knows both names.
@@ -180,12 +195,12 @@ pub enum TrackerReply {
     Session {
         /// The account.
         account: AccountId,
-        /// For `Attach`.
+        /// For `AttachNode`.
         token: AccessToken,
         /// When the token ends.
         expires: UnixSeconds,
     },
-    /// Answers `Attach`.
+    /// Answers `AttachNode` and `Attach`.
     Attached(Box<Attached>),
     /// Answers `Catalog` and `Search`.
     Tracks {
@@ -266,7 +281,7 @@ pub struct Placement {
     pub holders: Vec<Holder>,
 }
 
-/// Answers `Attach`: what a node needs to know of this network.
+/// Answers `AttachNode` and `Attach`: what a node needs to know of this network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attached {
     /// The account.

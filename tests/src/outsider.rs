@@ -9,7 +9,7 @@ use antiphon_node::peers::{
     self, FetchOrder, PeerEvent, PeerHandle, PeerTransport, PeerTransportConfig,
 };
 use antiphon_node::tracker_client::{Session, TrackerClient};
-use antiphon_protocol::identity::DeviceSecret;
+use antiphon_protocol::identity::{DeviceSecret, NodeSecret};
 use antiphon_protocol::peer::{Extent, PeerContact, PeerLimits, Priority, SpanRequest};
 use antiphon_protocol::tracker::{
     AnnounceEntry, Attached, Holder, OpenedTrack, Password, TrackerReply, TrackerRequest,
@@ -74,8 +74,9 @@ impl Outsider {
             .register(name.to_owned(), password, device.public())
             .await?;
         let received = Arc::new(CountingSink::default());
+        let identity = rand::random();
         let config = PeerTransportConfig {
-            identity: rand::random(),
+            identity,
             listen: peers::bind(&["127.0.0.1:0".parse()?])?,
             tracker_key: key(network.tracker_key())?,
             limits: PeerLimits {
@@ -87,8 +88,9 @@ impl Outsider {
         let (peers, events) =
             PeerTransport::start(config, Arc::<CountingSink>::clone(&received), source).await?;
         let addresses = peers.listen_addresses().to_vec();
+        let node = NodeSecret::from_bytes(&identity);
         let attached = client
-            .attach(session.token.clone(), &device, peers.node(), addresses)
+            .attach(session.token.clone(), &device, &node, addresses)
             .await?;
         peers.set_ticket(attached.passes.ticket.clone());
         Ok(Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use antiphon_protocol::tracker::TrackerRequest;
 
 /// Request kinds, in the order of [`kind`].
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "register",
     "login",
     "attach",
@@ -20,6 +20,7 @@ const KINDS: [&str; 12] = [
     "leave",
     "placements",
     "introduce",
+    "attach_node",
 ];
 
 const WAYS: [Way; 2] = [Way::Quic, Way::Tcp];
@@ -264,6 +265,7 @@ pub(crate) const fn kind(request: &TrackerRequest) -> Kind {
         TrackerRequest::Leave => 9,
         TrackerRequest::Placements { .. } => 10,
         TrackerRequest::Introduce { .. } => 11,
+        TrackerRequest::AttachNode { .. } => 12,
     })
 }
 

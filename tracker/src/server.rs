@@ -2,6 +2,7 @@
 //! (`connection`) and the answers (`answers`).
 
 mod answers;
+mod attach;
 mod connection;
 mod notices;
 mod placements;

@@ -6,6 +6,7 @@
 
 pub(crate) mod contact;
 mod introductions;
+mod proven;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use antiphon_protocol::peer::{Extent, PeerContact};
 use antiphon_protocol::rate::Rate;
 use antiphon_protocol::ticket::RegionClass;
 use antiphon_protocol::tracker::{Holder, TrackerNotice};
-use antiphon_protocol::{ContentId, DeviceId, Millis, NodeId};
+use antiphon_protocol::{ContentId, Millis, NodeId};
 use antiphon_swarm::registry::{Held, PeerProfile, Pick, RegistryConfig};
 use antiphon_swarm::{Instant, PeerKey, RenditionKey, SwarmRegistry};
 use tokio::sync::{mpsc, oneshot};
@@ -25,19 +26,12 @@ use tokio_util::sync::CancellationToken;
 
 use introductions::Acquaintance;
 pub(crate) use introductions::{NOTICES_MAX, NoIntroduction};
+pub(crate) use proven::ProvenNode;
 
 /// Commands waiting for the task; more make their senders wait. Guess.
 const QUEUE: usize = 4_096;
 /// Commands taken at a time.
 const BATCH: usize = 64;
-
-/// A node as the tracker tells it from others. The device is part of it, so that nobody can push
-/// another node aside by claiming its transport key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct NodeName {
-    pub device: DeviceId,
-    pub node: NodeId,
-}
 
 /// One attach; a later one of the same node takes the place of an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +39,7 @@ pub(crate) struct AttachId(pub u64);
 
 /// A node that attaches: who and where it is.
 pub(crate) struct Newcomer {
-    pub name: NodeName,
+    pub node: ProvenNode,
     pub attach: AttachId,
     /// Where we see it.
     pub observed: SocketAddr,
@@ -60,34 +54,34 @@ pub(crate) struct Newcomer {
 enum Command {
     Join(Newcomer),
     Leave {
-        name: NodeName,
+        node: ProvenNode,
         attach: AttachId,
     },
     Forget {
-        name: NodeName,
+        node: ProvenNode,
         attach: AttachId,
     },
     Announce {
-        name: NodeName,
+        node: ProvenNode,
         entries: Vec<(ContentId, Option<Held>)>,
     },
     Renew {
-        name: NodeName,
+        node: ProvenNode,
         reply: oneshot::Sender<bool>,
     },
     Lookup {
-        asker: NodeName,
+        asker: Option<ProvenNode>,
         content: ContentId,
         limit: usize,
         reply: oneshot::Sender<Vec<Holder>>,
     },
     Offer {
-        asker: NodeName,
+        asker: ProvenNode,
         limit: usize,
         reply: oneshot::Sender<Vec<Offer>>,
     },
     Introduce {
-        asker: NodeName,
+        asker: ProvenNode,
         attach: AttachId,
         node: NodeId,
         reply: oneshot::Sender<Result<(), NoIntroduction>>,
@@ -141,31 +135,32 @@ impl Swarms {
     }
 
     /// A node's connection ended: it is in no answer any more.
-    pub(crate) async fn leave(&self, name: NodeName, attach: AttachId) {
-        self.say(Command::Leave { name, attach }).await;
+    pub(crate) async fn leave(&self, node: ProvenNode, attach: AttachId) {
+        self.say(Command::Leave { node, attach }).await;
     }
 
     /// A node said that it goes; its connection may go on.
-    pub(crate) async fn forget(&self, name: NodeName, attach: AttachId) {
-        self.say(Command::Forget { name, attach }).await;
+    pub(crate) async fn forget(&self, node: ProvenNode, attach: AttachId) {
+        self.say(Command::Forget { node, attach }).await;
     }
 
     /// What a node holds, or does not hold any more.
-    pub(crate) async fn announce(&self, name: NodeName, entries: Vec<(ContentId, Option<Held>)>) {
-        self.say(Command::Announce { name, entries }).await;
+    pub(crate) async fn announce(&self, node: ProvenNode, entries: Vec<(ContentId, Option<Held>)>) {
+        self.say(Command::Announce { node, entries }).await;
     }
 
     /// What a node announced still holds. False if it should announce everything again.
-    pub(crate) async fn renew(&self, name: NodeName) -> bool {
+    pub(crate) async fn renew(&self, node: ProvenNode) -> bool {
         let (reply, answer) = oneshot::channel();
-        self.say(Command::Renew { name, reply }).await;
+        self.say(Command::Renew { node, reply }).await;
         answer.await.unwrap_or_default()
     }
 
-    /// Holders for `asker`, best first, without itself.
+    /// Holders for `asker`, best first, without itself. What somebody asks who is no node here counts
+    /// for nothing.
     pub(crate) async fn lookup(
         &self,
-        asker: NodeName,
+        asker: Option<ProvenNode>,
         content: ContentId,
         limit: usize,
     ) -> Vec<Holder> {
@@ -181,7 +176,7 @@ impl Swarms {
     }
 
     /// What `asker` should keep for others.
-    pub(crate) async fn offer(&self, asker: NodeName, limit: usize) -> Vec<Offer> {
+    pub(crate) async fn offer(&self, asker: ProvenNode, limit: usize) -> Vec<Offer> {
         let (reply, answer) = oneshot::channel();
         let offer = Command::Offer {
             asker,
@@ -195,7 +190,7 @@ impl Swarms {
     /// Has `node` dial `asker`, if `attach` is still its latest.
     pub(crate) async fn introduce(
         &self,
-        asker: NodeName,
+        asker: ProvenNode,
         attach: AttachId,
         node: NodeId,
     ) -> Result<(), NoIntroduction> {
@@ -245,7 +240,7 @@ struct Driver {
     renditions: HashMap<ContentId, RenditionKey>,
     /// By rendition.
     contents: Vec<ContentId>,
-    keys: HashMap<NodeName, PeerKey>,
+    keys: HashMap<NodeId, PeerKey>,
     /// By key.
     nodes: Vec<Option<OnlineNode>>,
     free: Vec<PeerKey>,
@@ -302,27 +297,27 @@ impl Driver {
     fn handle(&mut self, now: Instant, command: Command) {
         match command {
             Command::Join(newcomer) => self.join(now, newcomer),
-            Command::Leave { name, attach } => {
-                if let Some(key) = self.key_of(name, attach) {
+            Command::Leave { node, attach } => {
+                if let Some(key) = self.key_of(node, attach) {
                     self.registry.leave(now, key);
-                    self.keys.remove(&name);
+                    self.keys.remove(&node.id());
                     if let Some(node) = self.nodes.get_mut(key.0 as usize) {
                         *node = None;
                     }
                     self.free.push(key);
                 }
             }
-            Command::Forget { name, attach } => {
-                if let Some(key) = self.key_of(name, attach)
+            Command::Forget { node, attach } => {
+                if let Some(key) = self.key_of(node, attach)
                     && let Some(Some(node)) = self.nodes.get(key.0 as usize)
                 {
                     self.registry.leave(now, key);
                     self.registry.join(now, key, node.profile);
                 }
             }
-            Command::Announce { name, entries } => self.announce(now, name, entries),
-            Command::Renew { name, reply } => {
-                let key = self.keys.get(&name).copied();
+            Command::Announce { node, entries } => self.announce(now, node, entries),
+            Command::Renew { node, reply } => {
+                let key = self.keys.get(&node.id()).copied();
                 // Who asks may have gone meanwhile.
                 let _ = reply.send(key.is_some_and(|key| self.registry.renew(now, key)));
             }
@@ -364,16 +359,16 @@ impl Driver {
 
     fn join(&mut self, now: Instant, newcomer: Newcomer) {
         let Newcomer {
-            name,
+            node,
             attach,
             observed,
             serves_there,
             addresses,
             notices,
         } = newcomer;
-        let key = match self.keys.get(&name) {
+        let key = match self.keys.get(&node.id()) {
             Some(key) => *key,
-            None => self.new_key(name),
+            None => self.new_key(node),
         };
         let profile = PeerProfile {
             region: RegionClass::default().0,
@@ -382,7 +377,7 @@ impl Driver {
             uploads: !addresses.is_empty(),
         };
         let contact = PeerContact {
-            node: name.node,
+            node: node.id(),
             region: RegionClass::default(),
             addresses,
         };
@@ -402,8 +397,13 @@ impl Driver {
         }
     }
 
-    fn announce(&mut self, now: Instant, name: NodeName, entries: Vec<(ContentId, Option<Held>)>) {
-        let Some(key) = self.keys.get(&name).copied() else {
+    fn announce(
+        &mut self,
+        now: Instant,
+        node: ProvenNode,
+        entries: Vec<(ContentId, Option<Held>)>,
+    ) {
+        let Some(key) = self.keys.get(&node.id()).copied() else {
             return;
         };
         for (content, held) in entries {
@@ -415,11 +415,14 @@ impl Driver {
     fn lookup(
         &mut self,
         now: Instant,
-        asker: NodeName,
+        asker: Option<ProvenNode>,
         content: ContentId,
         limit: usize,
     ) -> Vec<Holder> {
-        let Some(asker) = self.keys.get(&asker).copied() else {
+        let Some(asker) = asker else {
+            return self.lookup_for_nobody(now, content, limit);
+        };
+        let Some(asker) = self.keys.get(&asker.id()).copied() else {
             return Vec::new();
         };
         // What nobody holds is worth remembering, too.
@@ -429,8 +432,18 @@ impl Driver {
         self.named(picks)
     }
 
-    fn offer(&mut self, now: Instant, asker: NodeName, limit: usize) -> Vec<Offer> {
-        let Some(asker) = self.keys.get(&asker).copied() else {
+    /// Leaves nothing behind: neither a wish, nor that anybody was named.
+    fn lookup_for_nobody(&mut self, now: Instant, content: ContentId, limit: usize) -> Vec<Holder> {
+        let Some(rendition) = self.renditions.get(&content).copied() else {
+            return Vec::new();
+        };
+        let nobody = PeerKey::OURSELVES;
+        let picks = self.registry.holders(now, nobody, rendition, limit);
+        self.named(picks)
+    }
+
+    fn offer(&mut self, now: Instant, asker: ProvenNode, limit: usize) -> Vec<Offer> {
+        let Some(asker) = self.keys.get(&asker.id()).copied() else {
             return Vec::new();
         };
         let offered = self.registry.offer(now, asker, limit);
@@ -467,18 +480,18 @@ impl Driver {
     }
 
     /// The node's key, if `attach` is still its latest.
-    fn key_of(&self, name: NodeName, attach: AttachId) -> Option<PeerKey> {
-        let key = *self.keys.get(&name)?;
+    fn key_of(&self, node: ProvenNode, attach: AttachId) -> Option<PeerKey> {
+        let key = *self.keys.get(&node.id())?;
         let node = self.nodes.get(key.0 as usize)?.as_ref()?;
         (node.attach == attach).then_some(key)
     }
 
-    fn new_key(&mut self, name: NodeName) -> PeerKey {
+    fn new_key(&mut self, node: ProvenNode) -> PeerKey {
         let key = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(None);
             PeerKey(self.nodes.len() as u32 - 1)
         });
-        self.keys.insert(name, key);
+        self.keys.insert(node.id(), key);
         key
     }
 

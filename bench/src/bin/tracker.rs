@@ -8,14 +8,14 @@ use antiphon_bench::process::{self, Second};
 use antiphon_bench::report::Report;
 use antiphon_bench::statistics::{median, percentile};
 use antiphon_node::tracker_client::{TrackerAddress, TrackerClient};
-use antiphon_protocol::identity::DeviceSecret;
+use antiphon_protocol::identity::{DeviceSecret, NodeSecret};
 use antiphon_protocol::manifest::{Rendition, Rung, TrackManifest};
 use antiphon_protocol::peer::Extent;
 use antiphon_protocol::release::Release;
 use antiphon_protocol::seal::ContentKey;
 use antiphon_protocol::signed::Signed;
 use antiphon_protocol::tracker::{AnnounceEntry, Password, TrackerReply, TrackerRequest};
-use antiphon_protocol::{ByteCount, ContentId, Gain, NodeId, TrackId};
+use antiphon_protocol::{ByteCount, ContentId, Gain, TrackId};
 use antiphon_tracker::{LimitsConfig, Tracker, TrackerConfig};
 use anyhow::{Context, bail};
 use ed25519_dalek::SigningKey;
@@ -246,15 +246,10 @@ async fn attached(served: &Served, number: u8) -> anyhow::Result<TrackerClient> 
     let password = Password("antiphon-bench".to_owned());
     let name = format!("node{number}");
     let session = client.register(name, password, device.public()).await?;
-    // The tracker takes any key; it is peers who would notice that nobody has it.
-    let node = NodeId(
-        SigningKey::from_bytes(&[number + 1; 32])
-            .verifying_key()
-            .to_bytes(),
-    );
+    let node = NodeSecret::from_bytes(&[number + 1; 32]);
     let listening = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 7_701))];
     client
-        .attach(session.token, &device, node, listening)
+        .attach(session.token, &device, &node, listening)
         .await?;
     Ok(client)
 }

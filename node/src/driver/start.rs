@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_player::SinkSpec;
-use antiphon_protocol::identity::DeviceSecret;
+use antiphon_protocol::identity::{DeviceSecret, NodeSecret};
 use antiphon_protocol::peer::PeerLimits;
 use antiphon_protocol::tracker::Attached;
 use antiphon_protocol::{BitRate, ByteCount, ContentId, ErrorCode, NodeId, Rung, TrackId};
@@ -334,7 +334,7 @@ async fn attach(
         address: session.tracker.parse()?,
         token: session.token.clone(),
         device: Arc::new(DeviceSecret::from_bytes(&identity.device.to_bytes())),
-        node: identity.node,
+        node: Arc::new(NodeSecret::from_bytes(&identity.transport)),
         addresses: listen.addresses().to_vec(),
         outlets: listen.outlets(),
     };

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use antiphon_protocol::identity::DeviceSecret;
+use antiphon_protocol::identity::{DeviceSecret, NodeSecret};
 use antiphon_protocol::limits::ADDRESSES_PER_NODE_MAX;
 use antiphon_protocol::tracker::{
     AccessToken, Attached, TrackerNotice, TrackerReply, TrackerRequest,
@@ -40,8 +40,8 @@ pub struct TrackerLinkConfig {
     pub token: AccessToken,
     /// The device the token is bound to.
     pub device: Arc<DeviceSecret>,
-    /// The transport key, for the ticket.
-    pub node: NodeId,
+    /// The transport key, which peers know the node by.
+    pub node: Arc<NodeSecret>,
     /// Where peers reach this node, as far as it knows.
     pub addresses: Vec<SocketAddr>,
     /// What peers are served on, to connect from.
@@ -193,7 +193,7 @@ impl LinkTask {
         let config = &self.config;
         let token = self.token.borrow_and_update().clone();
         let addresses = addresses(&client, &config.addresses);
-        let attached = client.attach(token, &config.device, config.node, addresses);
+        let attached = client.attach(token, &config.device, &config.node, addresses);
         match attached.await {
             Ok(attached) => Ok((client, attached)),
             Err(RequestError::Refused { code, retry_after }) => {

@@ -18,7 +18,7 @@ use antiphon_transport::connection::Connection;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use self::server::{Mood, NO, NODE, PATIENCE, Server, TOKEN, attached, device};
+use self::server::{Mood, NO, PATIENCE, Server, TOKEN, attached, device, node};
 
 fn public() -> DevicePublic {
     device().public()
@@ -55,7 +55,7 @@ async fn logging_in_gives_a_session_that_attaches() {
     let registered = client.register(name(), password("other words"), public());
     assert_eq!(registered.await.expect("a free name").account, AccountId(1));
     let got = client
-        .attach(session.token, &device(), NODE, Vec::new())
+        .attach(session.token, &device(), &node(), Vec::new())
         .await;
     assert_eq!(got, Ok(attached()));
 }
@@ -73,7 +73,7 @@ async fn a_no_of_the_tracker_is_a_typed_error() {
     let register = client.register("taken".into(), password("secret words"), public());
     assert_eq!(register.await.err(), Some(refused(ErrorCode::NAME_TAKEN)));
     let other = DeviceSecret::from_bytes(&[4; 64]);
-    let attach = client.attach(TOKEN, &other, NODE, Vec::new()).await;
+    let attach = client.attach(TOKEN, &other, &node(), Vec::new()).await;
     assert_eq!(attach, Err(refused(ErrorCode::UNAUTHENTICATED)));
 }
 

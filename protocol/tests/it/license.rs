@@ -1,7 +1,7 @@
-use antiphon_protocol::identity::{DevicePublic, DeviceSecret};
+use antiphon_protocol::identity::{DevicePublic, DeviceSecret, NodeSecret};
 use antiphon_protocol::license::{License, LicenseError, Terms};
 use antiphon_protocol::signed::{OpenError, Signed};
-use antiphon_protocol::{LicenseId, TrackId, UnixSeconds};
+use antiphon_protocol::{LicenseId, NodeId, TrackId, UnixSeconds};
 
 use crate::samples;
 
@@ -115,6 +115,31 @@ fn a_device_proves_itself_on_one_channel_only() {
     assert!(!device.public().proves(&[2; 32], &proof));
     let other = DeviceSecret::from_bytes(&[99; 64]).public();
     assert!(!other.proves(&[1; 32], &proof));
+}
+
+#[test]
+fn a_node_proves_itself_on_one_channel_only_and_not_as_a_device() {
+    let node = NodeSecret::from_bytes(&[3; 32]);
+    let proof = node.prove(&[1; 32]);
+    assert!(node.id().proves(&[1; 32], &proof));
+    assert!(!node.id().proves(&[2; 32], &proof));
+    let other = NodeSecret::from_bytes(&[99; 32]).id();
+    assert!(!other.proves(&[1; 32], &proof));
+    // The same key in the other place.
+    let device = samples::device();
+    assert_eq!(device.public().signing, node.id().0);
+    assert!(!device.public().proves(&[1; 32], &proof));
+    let as_device = device.prove(&[1; 32]);
+    assert!(!node.id().proves(&[1; 32], &as_device));
+}
+
+#[test]
+fn a_weak_transport_key_proves_nothing() {
+    // The identity point: with plain verification any signature of a certain form would pass.
+    let mut identity = [0; 32];
+    identity[0] = 1;
+    let passes_plainly = (identity, [0; 32]);
+    assert!(!NodeId(identity).proves(&[1; 32], &passes_plainly));
 }
 
 #[test]

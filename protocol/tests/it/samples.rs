@@ -365,6 +365,16 @@ fn swarm_requests() -> Vec<(&'static str, TrackerRequest)> {
                 node: NodeId([17; 32]),
             },
         ),
+        (
+            "tracker-request-attach-node",
+            TrackerRequest::AttachNode {
+                token: AccessToken([15; 32]),
+                proof: ([16; 32], [17; 32]),
+                node: NodeId([11; 32]),
+                node_proof: ([19; 32], [20; 32]),
+                addresses: addresses(),
+            },
+        ),
     ]
 }
 

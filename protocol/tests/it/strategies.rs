@@ -195,7 +195,8 @@ pub fn tracker_request() -> impl Strategy<Value = TrackerRequest> {
     let page = || 0..=CATALOG_PAGE_MAX as u16;
     let entry =
         (content(), extent()).prop_map(|(content, extent)| AnnounceEntry { content, extent });
-    let attach = any::<([u8; 32], ([u8; 32], [u8; 32]), [u8; 32])>();
+    let attach = || any::<([u8; 32], ([u8; 32], [u8; 32]), [u8; 32])>();
+    let proof = any::<([u8; 32], [u8; 32])>();
     prop_oneof![
         (text(), text(), device()).prop_map(|(name, password, device)| {
             TrackerRequest::Register {
@@ -209,7 +210,7 @@ pub fn tracker_request() -> impl Strategy<Value = TrackerRequest> {
             password: Password(password),
             device,
         }),
-        (attach, addresses()).prop_map(|((token, proof, node), addresses)| {
+        (attach(), addresses()).prop_map(|((token, proof, node), addresses)| {
             TrackerRequest::Attach {
                 token: AccessToken(token),
                 proof,
@@ -229,6 +230,15 @@ pub fn tracker_request() -> impl Strategy<Value = TrackerRequest> {
         (0..=PLACEMENTS_PER_ANSWER_MAX as u8)
             .prop_map(|limit| TrackerRequest::Placements { limit }),
         any::<[u8; 32]>().prop_map(|node| TrackerRequest::Introduce { node: NodeId(node) }),
+        (attach(), proof, addresses()).prop_map(|((token, proof, node), node_proof, addresses)| {
+            TrackerRequest::AttachNode {
+                token: AccessToken(token),
+                proof,
+                node: NodeId(node),
+                node_proof,
+                addresses,
+            }
+        }),
     ]
 }
 

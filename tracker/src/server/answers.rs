@@ -1,25 +1,23 @@
-//! Every request and its answer. Deny by default: a request is answered only after `Attach`
-//! unless this module says otherwise.
+//! Every request and its answer. Deny by default: a request is answered only after `AttachNode` or
+//! `Attach` unless this module says otherwise, and only the former makes a node of anybody.
 
 use std::time::{Duration, Instant};
 
 use antiphon_protocol::admission::AddressBlock;
 use antiphon_protocol::limits::HOLDERS_PER_ANSWER_MAX;
 use antiphon_protocol::manifest::Rung;
-use antiphon_protocol::tracker::{
-    AccessToken, AnnounceEntry, Attached, OpenedTrack, TrackerReply, TrackerRequest,
-};
+use antiphon_protocol::tracker::{AnnounceEntry, OpenedTrack, TrackerReply, TrackerRequest};
 use antiphon_protocol::{ContentId, ErrorCode, Millis, NodeId, TrackId};
 
 use super::connection::{Attachment, Connection};
-use super::placements;
+use super::{attach, placements};
 use crate::accounts::{AccountError, NewSession, Session, name_key};
 use crate::clock;
 use crate::licensing::IssueError;
 use crate::names::secs_to_next_epoch;
 use crate::passes;
 use crate::store::StoreError;
-use crate::swarms::{self, Newcomer, NoIntroduction, NodeName, contact};
+use crate::swarms::{self, NoIntroduction, ProvenNode};
 
 /// A disabled account or a withdrawn token ends within this time on a connection that stays.
 const RECHECK: Duration = Duration::from_secs(60);
@@ -41,7 +39,7 @@ pub(super) async fn answer(
     connection: &Connection,
     request: TrackerRequest,
 ) -> Result<TrackerReply, Refusal> {
-    // The three requests that need no attachment; whatever is appended needs one.
+    // The requests that need no attachment; whatever is appended needs one.
     let request = match request {
         TrackerRequest::Register {
             name,
@@ -72,9 +70,18 @@ pub(super) async fn answer(
             node,
             addresses,
         } => {
-            let attached = attach(connection, token, &proof, node).await?;
-            join(connection, &addresses).await;
-            return Ok(attached);
+            let device = (token, &proof);
+            return attach::attach(connection, device, (node, None), &addresses).await;
+        }
+        TrackerRequest::AttachNode {
+            token,
+            proof,
+            node,
+            node_proof,
+            addresses,
+        } => {
+            let (device, node) = ((token, &proof), (node, Some(&node_proof)));
+            return attach::attach(connection, device, node, &addresses).await;
         }
         request => request,
     };
@@ -101,27 +108,31 @@ async fn answer_attached(
         }
         TrackerRequest::Open { track, rung } => open(connection, attachment, track, rung).await,
         TrackerRequest::Announce { entries } => {
-            Ok(announce(connection, attachment.name, &entries).await)
+            Ok(announce(connection, attachment.proven, &entries).await)
         }
         TrackerRequest::Lookup { content, limit } => {
-            lookup(connection, attachment.name, content, limit).await
+            lookup(connection, attachment.proven, content, limit).await
         }
         TrackerRequest::Renew => {
-            let passes = passes::issue(attachment.name.node, &context.signing);
+            let passes = passes::issue(attachment.node, &context.signing);
             Ok(TrackerReply::Passes(Box::new(passes)))
         }
-        TrackerRequest::Placements { limit } => {
-            placements::placements(context, attachment.name, limit).await
-        }
+        TrackerRequest::Placements { limit } => match attachment.proven {
+            Some(node) => placements::placements(context, node, limit).await,
+            // Nobody would be told who keeps it.
+            None => Ok(TrackerReply::Placements { placements: vec![] }),
+        },
         TrackerRequest::Introduce { node } => introduce(connection, attachment, node).await,
         TrackerRequest::Leave => {
-            let attach = connection.attach;
-            context.swarms.forget(attachment.name, attach).await;
+            if let Some(node) = attachment.proven {
+                context.swarms.forget(node, connection.attach).await;
+            }
             Ok(TrackerReply::Left)
         }
         TrackerRequest::Register { .. }
         | TrackerRequest::Login { .. }
-        | TrackerRequest::Attach { .. } => Err(Refusal::new(ErrorCode::INVALID)),
+        | TrackerRequest::Attach { .. }
+        | TrackerRequest::AttachNode { .. } => Err(Refusal::new(ErrorCode::INVALID)),
     }
 }
 
@@ -154,67 +165,6 @@ fn logged_in(
     })
 }
 
-/// Believes a token only with the proof that its device opened this connection.
-async fn attach(
-    connection: &Connection,
-    token: AccessToken,
-    proof: &([u8; 32], [u8; 32]),
-    node: NodeId,
-) -> Result<TrackerReply, Refusal> {
-    let context = &connection.context;
-    let unauthenticated = Refusal::new(ErrorCode::UNAUTHENTICATED);
-    let catalog_key = context.catalog_key.get();
-    let catalog_key = catalog_key.ok_or(Refusal::later(ErrorCode::BUSY))?;
-    let session = context.accounts.session(&token).await?;
-    let session = session.ok_or(unauthenticated)?;
-    let channel = connection.channel();
-    let channel = channel.ok_or(Refusal::new(ErrorCode::INTERNAL))?;
-    if !session.device.proves(&channel, proof) {
-        return Err(unauthenticated);
-    }
-    let name = NodeName {
-        device: session.device_id,
-        node,
-    };
-    // A connection stays who it is; only addresses and tokens may be renewed on it.
-    if let Some(former) = connection.attachment()
-        && (former.name != name || former.session.account != session.account)
-    {
-        return Err(Refusal::new(ErrorCode::FORBIDDEN));
-    }
-    let account = session.account;
-    connection.set_attachment(Some(Attachment {
-        session,
-        name,
-        token,
-        checked: Instant::now(),
-    }));
-    Ok(TrackerReply::Attached(Box::new(Attached {
-        account,
-        tracker_key: context.signing.verifying_key().to_bytes(),
-        catalog_key: catalog_key.to_bytes(),
-        origins: context.origins.clone(),
-        passes: passes::issue(node, &context.signing),
-        observed: connection.observed(),
-        now: clock::now(),
-    })))
-}
-
-async fn join(connection: &Connection, addresses: &[core::net::SocketAddr]) {
-    if let Some(attachment) = connection.attachment() {
-        let observed = connection.observed();
-        let newcomer = Newcomer {
-            name: attachment.name,
-            attach: connection.attach,
-            observed,
-            serves_there: contact::is_peer_socket(addresses, observed),
-            addresses: contact::dialable(addresses, observed),
-            notices: connection.notices.clone(),
-        };
-        connection.context.swarms.join(newcomer).await;
-    }
-}
-
 /// The attachment, if there is one, it is still good, and its account's allowance lasts.
 async fn admitted(
     connection: &Connection,
@@ -237,13 +187,14 @@ async fn admitted(
         connection.detach().await;
         return Err(unauthenticated);
     };
-    connection.set_attachment(Some(Attachment {
+    let checked = connection.attach_as(Attachment {
         session,
-        name: attachment.name,
+        node: attachment.node,
+        proven: attachment.proven,
         token: attachment.token.clone(),
         checked: Instant::now(),
-    }));
-    Ok(attachment)
+    });
+    checked.ok_or(unauthenticated)
 }
 
 async fn open(
@@ -264,7 +215,7 @@ async fn open(
         .issue(session, track, &playable, &context.signing)?;
     let holders = context
         .swarms
-        .lookup(attachment.name, content, HOLDERS_PER_ANSWER_MAX)
+        .lookup(attachment.proven, content, HOLDERS_PER_ANSWER_MAX)
         .await;
     Ok(TrackerReply::Opened(Box::new(OpenedTrack {
         manifest: playable.manifest.clone(),
@@ -277,7 +228,7 @@ async fn open(
 
 async fn announce(
     connection: &Connection,
-    name: NodeName,
+    node: Option<ProvenNode>,
     entries: &[AnnounceEntry],
 ) -> TrackerReply {
     let context = &connection.context;
@@ -285,7 +236,11 @@ async fn announce(
     let interval = context.swarms.announce_interval();
     let again_after = swarms::announce_again(interval, secs_to_next_epoch(now), rand::random());
     if entries.is_empty() {
-        let believed = context.swarms.renew(name).await;
+        // Who is in no swarm has nothing there to be forgotten.
+        let believed = match node {
+            Some(node) => context.swarms.renew(node).await,
+            None => true,
+        };
         return TrackerReply::Renewed {
             everything: connection.has_new_names(now) || !believed,
             again_after,
@@ -300,7 +255,9 @@ async fn announce(
         }
         names.push(ours.then(|| context.names.announced(entry.content, now)));
     }
-    context.swarms.announce(name, said).await;
+    if let Some(node) = node {
+        context.swarms.announce(node, said).await;
+    }
     TrackerReply::Announced {
         swarms: names,
         again_after,
@@ -309,7 +266,7 @@ async fn announce(
 
 async fn lookup(
     connection: &Connection,
-    asker: NodeName,
+    asker: Option<ProvenNode>,
     content: ContentId,
     limit: u8,
 ) -> Result<TrackerReply, Refusal> {
@@ -331,6 +288,7 @@ async fn introduce(
     node: NodeId,
 ) -> Result<TrackerReply, Refusal> {
     let context = &connection.context;
+    let proven = asker.proven.ok_or(Refusal::new(ErrorCode::FORBIDDEN))?;
     let account = asker.session.account.0.to_le_bytes();
     let allowed = context.limits.account_introductions.take(&account, 1);
     allowed.map_err(Refusal::rate_limited)?;
@@ -342,7 +300,7 @@ async fn introduce(
         return Err(Refusal::new(ErrorCode::INVALID));
     }
     let attach = connection.attach;
-    let introduced = context.swarms.introduce(asker.name, attach, node).await;
+    let introduced = context.swarms.introduce(proven, attach, node).await;
     introduced.map_err(|why| match why {
         NoIntroduction::NoAddress => Refusal::new(ErrorCode::INVALID),
         NoIntroduction::Unknown => Refusal::new(ErrorCode::NOT_FOUND),
@@ -367,7 +325,7 @@ impl Refusal {
         }
     }
 
-    const fn later(code: ErrorCode) -> Self {
+    pub(super) const fn later(code: ErrorCode) -> Self {
         Self {
             code,
             retry_after: RETRY_SOON,

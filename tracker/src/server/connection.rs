@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use antiphon_protocol::codec::{self, DecodeError, LENGTH_BYTES};
 use antiphon_protocol::rate::Rate;
 use antiphon_protocol::tracker::{AccessToken, TrackerNotice, TrackerReply, TrackerRequest};
-use antiphon_protocol::{ErrorCode, Millis, UnixSeconds};
+use antiphon_protocol::{ErrorCode, Millis, NodeId, UnixSeconds};
 use antiphon_transport::connection::{Connection as Link, Lost, ReceiveStream, SendStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -23,7 +23,7 @@ use crate::context::Context;
 use crate::metrics;
 use crate::names::epoch;
 use crate::rate::Limiter;
-use crate::swarms::{AttachId, NOTICES_MAX, NodeName};
+use crate::swarms::{AttachId, NOTICES_MAX, ProvenNode};
 
 /// Time for a request to arrive whole, and for a reply to be taken.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,7 +64,10 @@ pub(super) struct Connection {
 /// A successful attach.
 pub(super) struct Attachment {
     pub session: Session,
-    pub name: NodeName,
+    /// What it says it is.
+    pub node: NodeId,
+    /// The same, once it has proved that. Whoever has not is in no swarm.
+    pub proven: Option<ProvenNode>,
     pub token: AccessToken,
     /// When the token was last looked up.
     pub checked: Instant,
@@ -181,19 +184,33 @@ impl Connection {
         attached.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set_attachment(&self, attachment: Option<Attachment>) {
+    /// A connection stays who it is, and what it has proved; only addresses and tokens may be
+    /// renewed on it. None for anybody else.
+    pub(super) fn attach_as(&self, mut attachment: Attachment) -> Option<Arc<Attachment>> {
+        // Two requests may be here at once: looked at and replaced under one lock.
         let attached = self.attached.write();
-        *attached.unwrap_or_else(PoisonError::into_inner) = attachment.map(Arc::new);
+        let mut attached = attached.unwrap_or_else(PoisonError::into_inner);
+        if let Some(former) = attached.as_deref() {
+            let (session, before) = (&attachment.session, &former.session);
+            if former.node != attachment.node
+                || before.device_id != session.device_id
+                || before.account != session.account
+            {
+                return None;
+            }
+            attachment.proven = attachment.proven.or(former.proven);
+        }
+        let attachment = Arc::new(attachment);
+        *attached = Some(Arc::clone(&attachment));
+        Some(attachment)
     }
 
     /// Forgets who this is; the node is in no answer from here on.
     pub(super) async fn detach(&self) {
-        if let Some(attachment) = self.attachment() {
-            self.set_attachment(None);
-            self.context
-                .swarms
-                .leave(attachment.name, self.attach)
-                .await;
+        let attached = self.attached.write();
+        let former = attached.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(node) = former.and_then(|former| former.proven) {
+            self.context.swarms.leave(node, self.attach).await;
         }
     }
 

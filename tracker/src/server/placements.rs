@@ -6,7 +6,7 @@ use antiphon_protocol::tracker::{Placement, TrackerReply};
 use super::answers::Refusal;
 use crate::clock;
 use crate::context::Context;
-use crate::swarms::{NodeName, Offer};
+use crate::swarms::{Offer, ProvenNode};
 
 /// Bytes of all manifests of an answer, so that it fits a frame even if they are at their limit.
 const MANIFESTS_BYTES_MAX: usize = 232 * 1024;
@@ -14,7 +14,7 @@ const MANIFESTS_BYTES_MAX: usize = 232 * 1024;
 /// Answers with manifests and holders, never with keys: what is kept stays sealed.
 pub(super) async fn placements(
     context: &Context,
-    asker: NodeName,
+    asker: ProvenNode,
     limit: u8,
 ) -> Result<TrackerReply, Refusal> {
     let limit = usize::from(limit).min(PLACEMENTS_PER_ANSWER_MAX);

@@ -11,7 +11,7 @@ use antiphon_swarm::registry::Pick;
 use antiphon_swarm::{Instant, PeerKey};
 use tokio::sync::mpsc;
 
-use super::{AttachId, Driver, NodeName, OnlineNode};
+use super::{AttachId, Driver, OnlineNode, ProvenNode};
 
 /// Peers named to a node that it may still be introduced to; the oldest are forgotten. As many as 25
 /// full answers name, which is more than a node dials in a session; guess. 2 KiB a node.
@@ -90,39 +90,24 @@ impl Driver {
         }
     }
 
-    /// Tells `node` that the asker wants to connect and where it is. Several may have attached under
-    /// that name, which the tracker cannot tell apart: all who were named to the asker are told, so
-    /// that none keeps it from another.
+    /// Tells `node`, which was named to the asker, that the asker wants to connect and where it is.
     pub(super) fn introduce(
         &mut self,
         now: Instant,
-        (asker, attach): (NodeName, AttachId),
+        (asker, attach): (ProvenNode, AttachId),
         node: NodeId,
     ) -> Result<(), NoIntroduction> {
         let key = self.key_of(asker, attach);
         let asking = key.and_then(|key| self.online(key));
         let acquaintance = &asking.ok_or(NoIntroduction::Unknown)?.acquaintance;
-        let is_it = |(peer, named): &&(PeerKey, NodeMark)| {
-            let online = self.online(*peer);
-            *named == mark(node) && online.is_some_and(|online| online.contact.node == node)
-        };
-        let named: Vec<PeerKey> = acquaintance
-            .named
-            .iter()
-            .filter(is_it)
-            .map(|(peer, _)| *peer)
-            .collect();
-        let outside = acquaintance.outside;
-        let mut result = Err(NoIntroduction::Unknown);
-        for peer in named {
-            let address = outside.ok_or(NoIntroduction::NoAddress)?;
-            let notice = TrackerNotice::Introduction {
-                node: asker.node,
-                address,
-            };
-            result = result.or(self.tell(now, peer, notice));
+        let peer = *self.keys.get(&node).ok_or(NoIntroduction::Unknown)?;
+        if !acquaintance.named.contains(&(peer, mark(node))) {
+            return Err(NoIntroduction::Unknown);
         }
-        result
+        let address = acquaintance.outside.ok_or(NoIntroduction::NoAddress)?;
+        let node = asker.id();
+        let notice = TrackerNotice::Introduction { node, address };
+        self.tell(now, peer, notice)
     }
 
     fn tell(
@@ -159,7 +144,8 @@ fn millis(wait: Duration) -> Millis {
 
 #[cfg(test)]
 mod tests {
-    use antiphon_protocol::{ContentId, DeviceId};
+    use antiphon_protocol::ContentId;
+    use antiphon_protocol::identity::NodeSecret;
     use antiphon_swarm::registry::{Held, RegistryConfig};
 
     use super::super::Newcomer;
@@ -168,15 +154,14 @@ mod tests {
     const CONTENT: ContentId = ContentId([7; 32]);
     const NOW: Instant = Instant::from_micros(1);
 
-    fn name(number: u8) -> NodeName {
-        NodeName {
-            device: DeviceId([number; 16]),
-            node: NodeId([number; 32]),
-        }
+    fn node(number: u8) -> ProvenNode {
+        let (secret, channel) = (NodeSecret::from_bytes(&[number; 32]), [0; 32]);
+        let proven = ProvenNode::check(secret.id(), &channel, &secret.prove(&channel));
+        proven.expect("its own proof")
     }
 
-    fn asker(number: u8) -> (NodeName, AttachId) {
-        (name(number), AttachId(number.into()))
+    fn asker(number: u8) -> (ProvenNode, AttachId) {
+        (node(number), AttachId(number.into()))
     }
 
     fn driver() -> Driver {
@@ -187,7 +172,7 @@ mod tests {
         let (notices, told) = mpsc::channel(NOTICES_MAX);
         let observed = SocketAddr::from(([1, 2, 3, number], 4));
         let newcomer = Newcomer {
-            name: name(number),
+            node: node(number),
             attach: AttachId(number.into()),
             observed,
             serves_there: true,
@@ -195,7 +180,7 @@ mod tests {
             notices,
         };
         driver.join(NOW, newcomer);
-        driver.announce(NOW, name(number), vec![(CONTENT, Some(Held::Full))]);
+        driver.announce(NOW, node(number), vec![(CONTENT, Some(Held::Full))]);
         told
     }
 
@@ -204,8 +189,8 @@ mod tests {
         let mut driver = driver();
         let _ada = join(&mut driver, 1);
         let mut bob = join(&mut driver, 2);
-        assert_eq!(driver.lookup(NOW, name(1), CONTENT, 10).len(), 1);
-        let mut introduce = || driver.introduce(NOW, asker(1), name(2).node);
+        assert_eq!(driver.lookup(NOW, Some(node(1)), CONTENT, 10).len(), 1);
+        let mut introduce = || driver.introduce(NOW, asker(1), node(2).id());
         for _ in 0..NOTICES_MAX {
             assert_eq!(introduce(), Ok(()));
         }
@@ -225,15 +210,15 @@ mod tests {
         let mut driver = driver();
         let _ada = join(&mut driver, 1);
         let _bob = join(&mut driver, 2);
-        driver.lookup(NOW, name(1), CONTENT, 10);
-        let (bob, attach) = (name(2), AttachId(2));
-        driver.handle(NOW, super::super::Command::Leave { name: bob, attach });
+        driver.lookup(NOW, Some(node(1)), CONTENT, 10);
+        let (bob, attach) = (node(2), AttachId(2));
+        driver.handle(NOW, super::super::Command::Leave { node: bob, attach });
         let _eve = join(&mut driver, 3);
-        let former = (name(1), AttachId(0));
-        let introduced = driver.introduce(NOW, former, name(3).node);
+        let former = (node(1), AttachId(0));
+        let introduced = driver.introduce(NOW, former, node(3).id());
         assert_eq!(introduced, Err(NoIntroduction::Unknown), "a former attach");
         for gone in [2, 3] {
-            let introduced = driver.introduce(NOW, asker(1), name(gone).node);
+            let introduced = driver.introduce(NOW, asker(1), node(gone).id());
             assert_eq!(introduced, Err(NoIntroduction::Unknown));
         }
     }
@@ -243,15 +228,15 @@ mod tests {
         let mut driver = driver();
         let _ada = join(&mut driver, 1);
         let mut bob = join(&mut driver, 2);
-        driver.lookup(NOW, name(1), CONTENT, 10);
+        driver.lookup(NOW, Some(node(1)), CONTENT, 10);
         let _ada = join(&mut driver, 1);
         for _ in 0..20 {
-            let introduced = driver.introduce(NOW, asker(1), name(2).node);
+            let introduced = driver.introduce(NOW, asker(1), node(2).id());
             assert_eq!(introduced, Ok(()));
             assert!(bob.try_recv().is_ok());
             bob = join(&mut driver, 2);
         }
-        let introduced = driver.introduce(NOW, asker(1), name(2).node);
+        let introduced = driver.introduce(NOW, asker(1), node(2).id());
         assert!(matches!(introduced, Err(NoIntroduction::TooOften(_))));
     }
 

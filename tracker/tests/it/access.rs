@@ -1,6 +1,7 @@
-//! Every request, before and after `Attach`.
+//! Every request, before and after `AttachNode`.
 
 use antiphon_protocol::error_code::ErrorCode;
+use antiphon_protocol::identity::NodeSecret;
 use antiphon_protocol::manifest::Rung;
 use antiphon_protocol::tracker::{AccessToken, TrackerReply, TrackerRequest};
 use antiphon_protocol::{ContentId, NodeId, TrackId};
@@ -8,7 +9,7 @@ use anyhow::Result;
 
 use crate::world::{PASSWORD, World, connect, node};
 
-/// Every variant that needs `Attach`. The match makes a new variant fail to compile here until it
+/// Every variant that needs `AttachNode`. The match makes a new variant fail to compile here until it
 /// is in one of the two lists.
 fn needs_attach() -> Vec<TrackerRequest> {
     let all = vec![
@@ -49,7 +50,8 @@ fn needs_attach() -> Vec<TrackerRequest> {
             | TrackerRequest::Introduce { .. } => {}
             TrackerRequest::Register { .. }
             | TrackerRequest::Login { .. }
-            | TrackerRequest::Attach { .. } => unreachable!("these need none"),
+            | TrackerRequest::Attach { .. }
+            | TrackerRequest::AttachNode { .. } => unreachable!("these need none"),
         }
     }
     all
@@ -89,7 +91,7 @@ async fn nothing_but_logging_in_is_answered_before_attach() -> Result<()> {
 async fn attached_nodes_learn_the_network_and_renew_their_passes() -> Result<()> {
     let world = World::new()?;
     let tracker = world.start().await?;
-    let (client, token, attached) = node(&tracker, "Ada").await?;
+    let (mut client, token, attached) = node(&tracker, "Ada").await?;
     assert_eq!(attached.tracker_key, tracker.signing_key());
     assert_eq!(
         attached.catalog_key,
@@ -110,21 +112,14 @@ async fn attached_nodes_learn_the_network_and_renew_their_passes() -> Result<()>
     );
     // Renewing addresses is allowed, becoming another node is not.
     client.attach(&token).await?;
-    let TrackerRequest::Attach {
-        token,
-        proof,
-        addresses,
-        ..
-    } = client.attach_request(&token)
-    else {
-        unreachable!("attach_request makes an Attach");
-    };
-    let other = TrackerRequest::Attach {
-        token,
-        proof,
-        addresses,
-        node: NodeId([9; 32]),
-    };
-    assert_eq!(client.refusal(&other).await?, ErrorCode::FORBIDDEN);
+    client.attach_formerly(&token).await?;
+    client.transport = NodeSecret::generate(&mut rand::rng());
+    client.node = client.transport.id();
+    for other in [
+        client.attach_request(&token),
+        client.former_attach_request(&token),
+    ] {
+        assert_eq!(client.refusal(&other).await?, ErrorCode::FORBIDDEN);
+    }
     Ok(())
 }

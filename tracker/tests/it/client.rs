@@ -7,7 +7,7 @@ use std::time::Duration;
 use antiphon_protocol::NodeId;
 use antiphon_protocol::codec::{self, LENGTH_BYTES};
 use antiphon_protocol::error_code::ErrorCode;
-use antiphon_protocol::identity::DeviceSecret;
+use antiphon_protocol::identity::{DeviceSecret, NodeSecret};
 use antiphon_protocol::tracker::{
     AccessToken, Attached, Password, TrackerNotice, TrackerReply, TrackerRequest,
 };
@@ -43,6 +43,8 @@ const TCP: TcpLimits = TcpLimits {
 pub struct Client {
     pub link: Connection,
     pub device: DeviceSecret,
+    pub transport: NodeSecret,
+    /// What it says it is.
     pub node: NodeId,
     endpoint: Option<quinn::Endpoint>,
 }
@@ -65,12 +67,7 @@ impl Client {
         endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
         let connecting = endpoint.connect(tracker, "antiphon-tracker")?;
         let quic = tokio::time::timeout(DEADLINE, connecting).await??;
-        Ok(Self {
-            link: Connection::Quic(quic),
-            device,
-            node: NodeId(rand::random()),
-            endpoint: Some(endpoint),
-        })
+        Ok(Self::new(Connection::Quic(quic), device, Some(endpoint)))
     }
 
     /// Connects over TCP as a new device.
@@ -81,12 +78,19 @@ impl Client {
             TcpConnection::connect(&connector, socket, TCP).await
         };
         let connected = tokio::time::timeout(DEADLINE, connected).await??;
-        Ok(Self {
-            link: Connection::Tcp(connected),
-            device: DeviceSecret::generate(&mut rand::rng()),
-            node: NodeId(rand::random()),
-            endpoint: None,
-        })
+        let device = DeviceSecret::generate(&mut rand::rng());
+        Ok(Self::new(Connection::Tcp(connected), device, None))
+    }
+
+    fn new(link: Connection, device: DeviceSecret, endpoint: Option<quinn::Endpoint>) -> Self {
+        let transport = NodeSecret::generate(&mut rand::rng());
+        Self {
+            link,
+            device,
+            node: transport.id(),
+            transport,
+            endpoint,
+        }
     }
 
     /// The connection of a client that came over QUIC.
@@ -173,11 +177,24 @@ impl Client {
 
     /// With the one address that the node claims.
     pub fn attach_request_at(&self, token: &AccessToken, address: &str) -> TrackerRequest {
+        TrackerRequest::AttachNode {
+            token: token.clone(),
+            proof: self.proof(),
+            node: self.node,
+            node_proof: self.transport.prove(&self.channel()),
+            addresses: vec![address.parse().expect("an address")],
+        }
+    }
+
+    /// As nodes attached before they had to prove who they are.
+    pub fn former_attach_request(&self, token: &AccessToken) -> TrackerRequest {
         TrackerRequest::Attach {
             token: token.clone(),
             proof: self.proof(),
             node: self.node,
-            addresses: vec![address.parse().expect("an address")],
+            addresses: ["0.0.0.0:0", "0.0.0.0:6666"]
+                .map(|address| address.parse().expect("an address"))
+                .to_vec(),
         }
     }
 
@@ -199,10 +216,18 @@ impl Client {
     }
 
     pub async fn attach(&self, token: &AccessToken) -> Result<Attached> {
-        match self.ask(&self.attach_request(token)).await? {
-            TrackerReply::Attached(attached) => Ok(*attached),
-            other => bail!("not attached: {other:?}"),
-        }
+        attached(self.ask(&self.attach_request(token)).await?)
+    }
+
+    pub async fn attach_formerly(&self, token: &AccessToken) -> Result<Attached> {
+        attached(self.ask(&self.former_attach_request(token)).await?)
+    }
+}
+
+fn attached(reply: TrackerReply) -> Result<Attached> {
+    match reply {
+        TrackerReply::Attached(attached) => Ok(*attached),
+        other => bail!("not attached: {other:?}"),
     }
 }
 

@@ -170,22 +170,6 @@ async fn one_account_leaves_a_node_room_for_others() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_claims_anothers_name_does_not_keep_introductions_from_it() -> Result<()> {
-    let (_world, tracker, content) = network(|_| ()).await?;
-    let (ada, _) = reachable(&tracker, "Ada").await?;
-    let mut eve = connect(&tracker).await?;
-    eve.node = ada.node;
-    let token = eve.register("Eve", PASSWORD).await?;
-    eve.ask(&eve.attach_request_at(&token, "0.0.0.0:0")).await?;
-    let (bob, address) = reachable(&tracker, "Bob").await?;
-    holds(&eve, content).await?;
-    look_up(&bob, content).await?;
-    holds(&ada, content).await?;
-    look_up(&bob, content).await?;
-    introduced(&bob, address, &ada).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_moved_is_told_so_and_not_introduced_where_it_was() -> Result<()> {
     let (_world, tracker, content) = network(|_| ()).await?;
     let (ada, _) = holder(&tracker, content).await?;

@@ -3,6 +3,7 @@
 mod access;
 mod catalog;
 mod client;
+mod impostors;
 mod introductions;
 mod limits;
 mod login;

@@ -100,25 +100,6 @@ async fn holders_vanish_when_they_say_so_leave_or_are_gone() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_pushes_a_node_aside_by_claiming_its_name() -> Result<()> {
-    let world = World::new()?;
-    let (manifest, _) = world.publish_track(1, "Song")?;
-    let content = manifest.renditions[1].content;
-    let tracker = world.start().await?;
-    let (ada, ..) = node(&tracker, "Ada").await?;
-    announce(&ada, content, Extent::Full).await?;
-    let mut mallory = crate::world::connect(&tracker).await?;
-    mallory.node = ada.node;
-    let token = mallory.register("Mallory", crate::world::PASSWORD).await?;
-    mallory.attach(&token).await?;
-    announce(&mallory, content, Extent::Gone).await?;
-    mallory.ask(&TrackerRequest::Leave).await?;
-    let (bob, ..) = node(&tracker, "Bob").await?;
-    assert_eq!(holders(&bob, content).await?.len(), 1);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn content_that_is_not_ours_is_not_looked_up() -> Result<()> {
     let world = World::new()?;
     let tracker = world.start().await?;

@@ -4,13 +4,13 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use antiphon_protocol::ContentId;
 use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::manifest::Rung;
 use antiphon_protocol::peer::Extent;
 use antiphon_protocol::tracker::{
     AnnounceEntry, Holder, TrackerNotice, TrackerReply, TrackerRequest,
 };
-use antiphon_protocol::{ContentId, NodeId};
 use antiphon_tracker::RunningTracker;
 use anyhow::{Result, bail};
 use tokio::io::AsyncReadExt as _;
@@ -101,7 +101,7 @@ async fn a_node_over_tcp_is_known_by_the_ports_it_names_and_not_by_tcps() -> Res
     let token = ada.register("Ada", PASSWORD).await?;
     // It says, wrongly, that peers are served where the tracker sees it; and then a port.
     let mut request = ada.attach_request_at(&token, "0.0.0.0:0");
-    let TrackerRequest::Attach { addresses, .. } = &mut request else {
+    let TrackerRequest::AttachNode { addresses, .. } = &mut request else {
         bail!("no attach");
     };
     addresses.push("0.0.0.0:7701".parse()?);
@@ -161,17 +161,21 @@ async fn a_proof_for_another_connection_is_worth_nothing() -> Result<()> {
     let ada = connect_tcp(&tracker).await?;
     let token = ada.register("Ada", PASSWORD).await?;
     let (other, over_quic) = (connect_tcp(&tracker).await?, connect(&tracker).await?);
-    let attach = |channel: [u8; 32]| TrackerRequest::Attach {
+    let attach = |of_device: [u8; 32], of_node: [u8; 32]| TrackerRequest::AttachNode {
         token: token.clone(),
-        proof: ada.device.prove(&channel),
-        node: NodeId([1; 32]),
+        proof: ada.device.prove(&of_device),
+        node: ada.node,
+        node_proof: ada.transport.prove(&of_node),
         addresses: Vec::new(),
     };
-    for foreign in [&other, &over_quic] {
-        let refused = ada.refusal(&attach(foreign.channel())).await?;
-        assert_eq!(refused, ErrorCode::UNAUTHENTICATED);
+    let own = ada.channel();
+    for foreign in [other.channel(), over_quic.channel()] {
+        for request in [attach(foreign, own), attach(own, foreign)] {
+            let refused = ada.refusal(&request).await?;
+            assert_eq!(refused, ErrorCode::UNAUTHENTICATED);
+        }
     }
-    let reply = ada.ask(&attach(ada.channel())).await?;
+    let reply = ada.ask(&attach(own, own)).await?;
     assert!(matches!(reply, TrackerReply::Attached(_)), "{reply:?}");
     Ok(())
 }

@@ -9,11 +9,11 @@ use antiphon_node::tracker_client::{
     LinkEvent, TrackerAddress, TrackerClient, TrackerLink, TrackerLinkConfig,
 };
 use antiphon_protocol::codec;
-use antiphon_protocol::identity::DeviceSecret;
+use antiphon_protocol::identity::{DeviceSecret, NodeSecret};
 use antiphon_protocol::signed::Signed;
 use antiphon_protocol::ticket::{Capability, RegionClass, Ticket};
 use antiphon_protocol::tracker::{AccessToken, Attached, Passes, TrackerReply, TrackerRequest};
-use antiphon_protocol::{AccountId, ErrorCode, Millis, NodeId, UnixSeconds, version};
+use antiphon_protocol::{AccountId, ErrorCode, Millis, UnixSeconds, version};
 use antiphon_transport::connection::{
     Connection, FRAME_BYTES_MAX, ReceiveStream, SendStream, TcpConnection, TcpLimits,
 };
@@ -24,12 +24,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
-pub const NODE: NodeId = NodeId([5; 32]);
 pub const TOKEN: AccessToken = AccessToken([6; 32]);
 pub const NO: Millis = Millis(7);
 
 pub fn device() -> DeviceSecret {
     DeviceSecret::from_bytes(&[3; 64])
+}
+
+pub fn node() -> NodeSecret {
+    NodeSecret::from_bytes(&[5; 32])
 }
 
 pub fn attached() -> Attached {
@@ -44,7 +47,7 @@ pub fn attached() -> Attached {
         passes: Passes {
             ticket: Signed::sign(
                 &Ticket {
-                    node: NODE,
+                    node: node().id(),
                     region,
                     expires,
                 },
@@ -175,7 +178,7 @@ impl Server {
             address: self.address.clone(),
             token: TOKEN,
             device: Arc::new(device()),
-            node: NODE,
+            node: Arc::new(node()),
             addresses: Vec::new(),
             outlets,
         })
@@ -275,13 +278,17 @@ fn honest(connection: &Connection, request: TrackerRequest) -> TrackerReply {
             token: TOKEN,
             expires: UnixSeconds(9),
         },
-        TrackerRequest::Attach {
-            token, proof, node, ..
+        TrackerRequest::AttachNode {
+            token,
+            proof,
+            node: named,
+            node_proof,
+            ..
         } => {
             let channel = connection.channel().expect("an exporter");
             // Signatures of Ed25519 are deterministic: the right proof is the same bytes.
-            let proven = proof == device().prove(&channel);
-            match proven && token == TOKEN && node == NODE {
+            let proven = proof == device().prove(&channel) && node_proof == node().prove(&channel);
+            match proven && token == TOKEN && named == node().id() {
                 true => TrackerReply::Attached(Box::new(attached())),
                 false => no(ErrorCode::UNAUTHENTICATED),
             }
