@@ -1,6 +1,7 @@
 //! From a tracker's address to a connection.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -31,11 +32,13 @@ pub(super) async fn connect(
     udp: &UdpSeen,
     ways: Ways,
 ) -> Result<TrackerClient, ConnectError> {
-    match timeout(CONNECT_TIMEOUT, try_each(address, outlets, udp, ways)).await {
+    let impostor = OnceLock::new();
+    let tried = try_each(address, outlets, udp, ways, &impostor);
+    match timeout(CONNECT_TIMEOUT, tried).await {
         Ok(connected) => connected,
-        Err(_) => Err(ConnectError::TimedOut {
+        Err(_) => Err(impostor.into_inner().unwrap_or(ConnectError::TimedOut {
             address: address.to_string(),
-        }),
+        })),
     }
 }
 
@@ -44,12 +47,23 @@ async fn try_each(
     outlets: &Outlets,
     udp: &UdpSeen,
     ways: Ways,
+    impostor: &OnceLock<ConnectError>,
 ) -> Result<TrackerClient, ConnectError> {
     let mut last = unknown(address, "it has no address".to_owned());
     for remote in resolve(address, outlets).await? {
         let over_quic = quic::connect(address, remote, outlets);
+        // QUIC may yet lead to the right one, so nothing ends here; but if it does not, this is what
+        // there is to say.
+        let over_tcp = async {
+            let connected = tcp::connect(address, remote).await;
+            connected.inspect_err(|error| {
+                if matches!(error, ConnectError::Certificate { .. }) {
+                    let _ = impostor.set(error.clone());
+                }
+            })
+        };
         let connected = match ways {
-            Ways::Both => udp.first(over_quic, tcp::connect(address, remote)).await,
+            Ways::Both => udp.first(over_quic, over_tcp).await,
             Ways::Quic => {
                 let outcome = over_quic.await.inspect(|_| udp.works());
                 outcome.unwrap_or_else(Err)

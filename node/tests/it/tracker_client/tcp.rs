@@ -39,7 +39,11 @@ async fn over_tcp_another_certificate_is_not_spoken_to_either() {
     let mut server = Server::start_walled();
     let (address, other) = (&server.address, [8; 32]);
     let wrong = TrackerAddress::new(address.host().to_owned(), address.port(), other);
-    assert!(TrackerClient::connect(&wrong).await.is_err());
+    let error = TrackerClient::connect(&wrong).await.err();
+    assert!(
+        matches!(error, Some(ConnectError::Certificate { .. })),
+        "{error:?}"
+    );
     assert!(
         server.connections.try_recv().is_err(),
         "no connection came up"
