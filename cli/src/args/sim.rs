@@ -59,6 +59,9 @@ pub enum SimCommand {
     Fuzz(SimFuzzArgs),
     /// Compares the fluid model with packets, transfer by transfer.
     Fidelity {
+        /// Other lines, distances and sizes than those the model is checked with.
+        #[arg(long)]
+        others: bool,
         /// The result as JSON on stdout.
         #[arg(long)]
         json: bool,

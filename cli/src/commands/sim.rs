@@ -48,7 +48,7 @@ pub fn run_command(command: SimCommand, quiet: bool) -> anyhow::Result<()> {
         SimCommand::Explain(args) => explain::explain_play(&args, quiet),
         SimCommand::Compare(args) => compare::compare(&args, quiet),
         SimCommand::Sweep(args) => sweep::run_sweep(&args),
-        SimCommand::Fidelity { json } => fuzz::show_fidelity(json),
+        SimCommand::Fidelity { others, json } => fuzz::show_fidelity(others, json),
         SimCommand::Fuzz(args) => fuzz::run_fuzz(&args, quiet),
         SimCommand::Bench { rows, out, json } => bench::bench(&rows, out.as_deref(), json),
     }

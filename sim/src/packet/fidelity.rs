@@ -22,6 +22,8 @@ use crate::packet::transport::{self, ConnectionId, Network, Settings, Wire};
 
 /// Bytes between two looks of the fluid model: the world's longest mark.
 const MARK_BYTES: u64 = 256 * 1024;
+/// Bytes a second.
+const MEGABIT: u64 = 125_000;
 /// Bytes of a request.
 const REQUEST_BYTES: usize = 48;
 /// Queue before each line, seconds of its rate, and at least so many bytes. A home router's.
@@ -72,12 +74,46 @@ pub struct Fidelity {
     pub spread_p95: f64,
 }
 
+/// What is transferred where several flows meet, over which lines.
+#[derive(Clone, Copy, Debug)]
+pub struct Meetings {
+    /// The first window of the flows that are not quite cold; the others have [`path::WINDOW_PEERS`].
+    warm: u32,
+    counts: [usize; 3],
+    kib: [u64; 3],
+    /// Bytes a second of the line that all share, and of all others.
+    narrow: u64,
+    wide: u64,
+    /// One-way delays of lines at unequal distances, microseconds.
+    apart: [u32; 4],
+}
+
+/// What the model is checked with.
+pub const CHECKED: Meetings = Meetings {
+    warm: 80 * 1024,
+    counts: [2, 4, 8],
+    kib: [256, 1_024, 4_096],
+    narrow: 10 * MEGABIT,
+    wide: 50 * MEGABIT,
+    apart: [2_000, 5_000, 15_000, 40_000],
+};
+
+/// Others, to see what the check is worth beyond its own cases.
+pub const OTHERS: Meetings = Meetings {
+    warm: 40 * 1024,
+    counts: [3, 5, 6],
+    kib: [384, 768, 2_048],
+    narrow: 14 * MEGABIT,
+    wide: 50 * MEGABIT,
+    apart: [3_000, 9_000, 20_000, 45_000],
+};
+
 /// Compares everything; the last entry is of all transfers together.
 #[must_use]
-pub fn compare() -> Vec<Fidelity> {
+pub fn compare(meetings: &Meetings) -> Vec<Fidelity> {
     let mut families: Vec<(&'static str, Errors)> = Vec::new();
     let mut all = Errors::default();
-    for case in cases() {
+    for case in cases(meetings) {
         let errors = Errors::of(&case);
         all.add(&errors);
         match families.iter_mut().find(|(name, _)| *name == case.family) {
@@ -155,15 +191,14 @@ fn size_at(errors: &[f64], part: f64) -> f64 {
 }
 
 /// One flow, many to one, one to many, and many to one over unequal distances.
-fn cases() -> Vec<Case> {
-    let mega = 125_000;
-    let windows = [path::WINDOW_PEERS, 80 * 1024];
+fn cases(meetings: &Meetings) -> Vec<Case> {
+    let windows = [path::WINDOW_PEERS, meetings.warm];
     let mut cases = Vec::new();
     for window in windows {
         for rate in [2, 10, 50] {
             for delay in [2_500, 10_000, 30_000] {
                 for kib in [16, 64, 256, 1_024, 4_096] {
-                    let host = (rate * mega, rate * mega, delay);
+                    let host = (rate * MEGABIT, rate * MEGABIT, delay);
                     let bytes = kib * 1_024;
                     cases.push(Case {
                         family: "one flow",
@@ -178,46 +213,43 @@ fn cases() -> Vec<Case> {
                 }
             }
         }
-        for count in [2, 4, 8] {
-            for kib in [256, 1_024, 4_096] {
-                let bytes = kib * 1_024;
-                let (wide, narrow) = (
-                    (50 * mega, 50 * mega, 10_000),
-                    (10 * mega, 10 * mega, 10_000),
-                );
-                let mut hosts = vec![wide; count + 1];
-                hosts[0] = narrow;
-                let others = 1..=count;
-                let transfer = |from, to| Transfer {
-                    from,
-                    to,
-                    bytes,
-                    window,
-                };
-                let into = others.clone().map(|other| transfer(other, 0)).collect();
-                let out = others.map(|other| transfer(0, other)).collect();
-                for (family, transfers) in [("many to one", into), ("one to many", out)] {
-                    let hosts = hosts.clone();
-                    cases.push(Case {
-                        family,
-                        hosts,
-                        transfers,
-                    });
-                }
-                let apart = [2_000, 5_000, 15_000, 40_000].iter().cycle();
-                for (host, delay) in hosts.iter_mut().skip(1).zip(apart) {
-                    host.2 = *delay;
-                }
-                let transfers = (1..=count).map(|other| transfer(other, 0)).collect();
-                cases.push(Case {
-                    family: "unequal distances",
-                    hosts,
-                    transfers,
-                });
+        for count in meetings.counts {
+            for kib in meetings.kib {
+                cases.extend(meeting(meetings, count, kib * 1_024, window));
             }
         }
     }
     cases
+}
+
+/// `count` flows over one line: into it, out of it, and into it over unequal distances.
+fn meeting(meetings: &Meetings, count: usize, bytes: u64, window: u32) -> [Case; 3] {
+    let line = |rate| (rate, rate, 10_000);
+    let mut hosts = vec![line(meetings.wide); count + 1];
+    hosts[0] = line(meetings.narrow);
+    let mut distant = hosts.clone();
+    let apart = meetings.apart.iter().cycle();
+    for (host, delay) in distant.iter_mut().skip(1).zip(apart) {
+        host.2 = *delay;
+    }
+    let transfer = |from, to| Transfer {
+        from,
+        to,
+        bytes,
+        window,
+    };
+    let into: Vec<_> = (1..=count).map(|other| transfer(other, 0)).collect();
+    let out = (1..=count).map(|other| transfer(0, other)).collect();
+    [
+        ("many to one", hosts.clone(), into.clone()),
+        ("one to many", hosts, out),
+        ("unequal distances", distant, into),
+    ]
+    .map(|(family, hosts, transfers)| Case {
+        family,
+        hosts,
+        transfers,
+    })
 }
 
 fn round_trip(case: &Case, transfer: Transfer) -> u64 {

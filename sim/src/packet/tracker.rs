@@ -76,7 +76,7 @@ impl Harness {
         let now = Instant::from_micros(self.now);
         let attached = self.tracker.attached.contains_key(&id);
         let reply = match request {
-            TrackerRequest::Attach { .. } => self.attached(id, node),
+            TrackerRequest::AttachNode { .. } => self.attached(id, node),
             _ if !attached => TrackerReply::Refused {
                 code: ErrorCode::UNAUTHENTICATED,
                 retry_after: Millis(0),

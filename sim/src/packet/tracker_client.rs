@@ -79,10 +79,13 @@ impl Harness {
     }
 
     pub(crate) fn tracker_connected(&mut self, node: u16, _id: ConnectionId) {
-        let request = TrackerRequest::Attach {
+        // Nothing here is bound to a connection, so there is nothing to sign.
+        let unsigned = ([0; 32], [0; 32]);
+        let request = TrackerRequest::AttachNode {
             token: AccessToken([1; 32]),
-            proof: ([0; 32], [0; 32]),
+            proof: unsigned,
             node: node_id(node),
+            node_proof: unsigned,
             addresses: contact(node).addresses,
         };
         self.ask_tracker(node, &request, Pending::Attach);

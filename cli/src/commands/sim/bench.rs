@@ -261,7 +261,7 @@ fn allocators(nets: u64, max_median: f64, max_p99: f64) -> Value {
 }
 
 fn fluid_against_packets(max_median: f64, max_p95: f64) -> Value {
-    let families = fidelity::compare();
+    let families = fidelity::compare(&fidelity::CHECKED);
     let good = families
         .iter()
         .all(|family| family.median <= max_median && family.p95 <= max_p95);

@@ -170,8 +170,12 @@ fn tell(args: &SimFuzzArgs, mut sums: Sums, failures: &[Failure], wall: f64) -> 
 }
 
 /// Relative errors of the fluid model's completion times.
-pub(super) fn show_fidelity(json: bool) -> anyhow::Result<()> {
-    let families = fidelity::compare();
+pub(super) fn show_fidelity(others: bool, json: bool) -> anyhow::Result<()> {
+    let families = fidelity::compare(if others {
+        &fidelity::OTHERS
+    } else {
+        &fidelity::CHECKED
+    });
     if json {
         return output::json(&json!({ "fidelity": fidelity::report(&families) }));
     }
