@@ -230,6 +230,10 @@ impl NodeCore {
 
     /// After a change of mind: forgets claims and searches nothing wants any more.
     pub(crate) fn drop_unwanted(&mut self) {
+        // What is wanted by now is remembered for that, and no longer than that.
+        let mut parked = core::mem::take(&mut self.parked);
+        parked.retain(|key| !self.wants(*key));
+        self.parked = parked;
         let mut availability = core::mem::take(&mut self.availability);
         availability.keep_only(|key| self.wants(key) || self.parked.contains(&key));
         self.availability = availability;

@@ -1,11 +1,11 @@
 //! What a node costs in memory: the simulator runs a million of them in 5 GiB.
 
-use antiphon_protocol::{BitRate, ByteCount, ChunkSet, Geometry};
+use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, ChunkSet, Geometry};
 
 use super::neighbors::Neighbor;
 use super::*;
-use crate::key::{PeerKey, RenditionKey};
-use crate::node::input::{Command, Keep, NeighborEvent, RenditionSpec, Restored};
+use crate::key::{PeerKey, PlayId, RenditionKey};
+use crate::node::input::{Command, Keep, NeighborEvent, RenditionSpec, Restored, TrackerEvent};
 
 #[test]
 fn an_idle_node_with_150_cached_renditions_takes_less_than_three_kib() {
@@ -77,4 +77,33 @@ fn an_idle_node_allocates_nothing_for_inputs_that_do_not_concern_it() {
         core.handle(Instant::from_micros(at), Input::Timeout);
     }
     assert_eq!(core.heap_bytes(), before);
+}
+
+/// The holders of a track may be told before anything wants it, with its license. They are of use until
+/// it was played, and no longer.
+#[test]
+fn holders_of_what_was_played_are_forgotten() {
+    let mut core = NodeCore::new(NodeConfig::antiphon(), [1; 32]);
+    let spec = RenditionSpec {
+        geometry: Geometry::new(ByteCount(4_000_000)).expect("legal"),
+        bit_rate: BitRate(160_000),
+    };
+    for key in 1..=2 {
+        let rendition = RenditionKey(key);
+        let holders = (1..=10).map(|peer| (PeerKey(peer), true)).collect();
+        let told = TrackerEvent::Holders { rendition, holders };
+        for input in [
+            Input::Command(Command::Introduce { rendition, spec }),
+            Input::Tracker(told),
+            Input::Command(Command::Play {
+                play: PlayId(key.into()),
+                rendition,
+                from: ChunkIndex(0),
+            }),
+        ] {
+            core.handle(Instant::START, input);
+        }
+        assert_eq!(core.availability.of(rendition).len(), 10);
+    }
+    assert!(core.availability.of(RenditionKey(1)).is_empty());
 }
