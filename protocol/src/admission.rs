@@ -30,6 +30,8 @@ pub struct AdmissionLimits {
     pub connections_per_address: usize,
     /// Handshakes under way at a time.
     pub handshakes: usize,
+    /// The same of one proven address: who says nothing holds a handshake for seconds.
+    pub handshakes_of_address: usize,
     /// Handshakes from unproven addresses under way at a time.
     pub unproven_handshakes: usize,
     /// How often one address may begin a handshake. As often again before it is proven.
@@ -63,11 +65,19 @@ struct Counts {
     connections: usize,
     handshakes: usize,
     unproven_handshakes: usize,
-    /// Connections whose address is proven. None of its numbers is zero, so there are at most as
-    /// many as connections.
-    by_address: BTreeMap<AddressBlock, usize>,
+    /// Connections whose address is proven. Each has one at least, so there are at most as many as
+    /// connections.
+    by_address: BTreeMap<AddressBlock, Open>,
     proven_paces: Vec<Bucket>,
     unproven_paces: Vec<Bucket>,
+}
+
+/// What a proven address has open.
+#[derive(Clone, Copy, Debug, Default)]
+struct Open {
+    /// Those whose handshake is under way among them.
+    connections: usize,
+    handshakes: usize,
 }
 
 impl Admission {
@@ -100,9 +110,10 @@ impl Admission {
             return Verdict::Full;
         }
         let not_proven = !proven && counts.unproven_handshakes >= limits.unproven_handshakes;
-        let open = counts.by_address.get(&block).copied().unwrap_or(0);
+        let open = counts.by_address.get(&block).copied().unwrap_or_default();
         if not_proven
-            || open >= limits.connections_per_address
+            || open.connections >= limits.connections_per_address
+            || proven && open.handshakes >= limits.handshakes_of_address
             || !counts.may_begin(block, proven, limits.handshakes_per_address, now)
         {
             return if proven {
@@ -114,7 +125,9 @@ impl Admission {
         counts.connections += 1;
         counts.handshakes += 1;
         if proven {
-            *counts.by_address.entry(block).or_default() += 1;
+            let open = counts.by_address.entry(block).or_default();
+            open.connections += 1;
+            open.handshakes += 1;
         } else {
             counts.unproven_handshakes += 1;
         }
@@ -175,10 +188,13 @@ impl Place {
         counts.handshakes = counts.handshakes.saturating_sub(1);
         if !proven {
             counts.unproven_handshakes = counts.unproven_handshakes.saturating_sub(1);
+        } else if let Some(open) = counts.by_address.get_mut(&self.block) {
+            open.handshakes = open.handshakes.saturating_sub(1);
         }
         *stage = match (proven, connected) {
             (false, true) => {
-                *counts.by_address.entry(self.block).or_default() += 1;
+                let open = counts.by_address.entry(self.block).or_default();
+                open.connections += 1;
                 Stage::Connected
             }
             (true, _) => Stage::Connected,
@@ -196,8 +212,8 @@ impl Drop for Place {
         if matches!(stage, Stage::Connected)
             && let Some(open) = counts.by_address.get_mut(&self.block)
         {
-            *open = open.saturating_sub(1);
-            if *open == 0 {
+            open.connections = open.connections.saturating_sub(1);
+            if open.connections == 0 {
                 counts.by_address.remove(&self.block);
             }
         }
@@ -262,6 +278,7 @@ mod tests {
             connections: 100,
             connections_per_address: 100,
             handshakes: 100,
+            handshakes_of_address: 100,
             unproven_handshakes: 100,
             handshakes_per_address: Rate::per_second(1, 100),
         };
@@ -292,6 +309,26 @@ mod tests {
         assert_eq!(admission.connections(), 3);
         drop((second, other, third));
         assert_eq!(admission.connections(), 0);
+        assert!(lock(&admission.counts).by_address.is_empty());
+    }
+
+    #[test]
+    fn who_lets_handshakes_wait_leaves_some_to_others() {
+        let admission = admission(|limits| {
+            limits.handshakes = 4;
+            limits.handshakes_of_address = 2;
+        });
+        let silent = admitted(admission.decide(ANNA, true, NOW));
+        let done = admitted(admission.decide(ANNA, true, NOW));
+        assert!(matches!(
+            admission.decide(ANNA, true, NOW),
+            Verdict::AddressFull
+        ));
+        let other = admitted(admission.decide(BERT, true, NOW));
+        // A connection is no handshake any more.
+        done.handshake_over(true);
+        let next = admitted(admission.decide(ANNA, true, NOW));
+        drop((silent, done, other, next));
         assert!(lock(&admission.counts).by_address.is_empty());
     }
 

@@ -38,6 +38,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// handshakes there may be (`docs/protocol.md`, "Limits").
 const RETRY_FROM: usize = 16;
 const HANDSHAKES_MAX: usize = 64;
+/// Of those, what one proven address may have: half of those over TCP, where who says nothing holds
+/// one for seconds.
+const HANDSHAKES_OF_ADDRESS_MAX: usize = 16;
 
 /// What nodes reach the tracker by: one port, over UDP and over TCP.
 pub(crate) struct Sockets {
@@ -138,6 +141,7 @@ fn admission(context: &Context) -> Admission {
         connections: limits.connections as usize,
         connections_per_address: limits.address_connections as usize,
         handshakes: HANDSHAKES_MAX,
+        handshakes_of_address: HANDSHAKES_OF_ADDRESS_MAX,
         unproven_handshakes: RETRY_FROM,
         handshakes_per_address: Rate::per_second(
             limits.address_handshakes_per_second,

@@ -106,6 +106,7 @@ fn limits(config: &OriginConfig) -> AdmissionLimits {
         connections_per_address: config.quic_connections_per_address,
         // 0-RTT requests are answered while it is under way, so it costs what a connection does.
         handshakes: config.quic_connections_max,
+        handshakes_of_address: config.quic_connections_per_address,
         unproven_handshakes: config.unproven_handshakes_max,
         handshakes_per_address: Rate::per_second(
             config.handshakes_per_address_per_second,

@@ -1,7 +1,7 @@
 //! Nodes whose network lets no UDP through.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use antiphon_protocol::ContentId;
@@ -14,7 +14,7 @@ use antiphon_protocol::tracker::{
 use antiphon_tracker::RunningTracker;
 use anyhow::{Result, bail};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::client::Client;
@@ -45,6 +45,13 @@ async fn look_up(client: &Client, content: ContentId) -> Result<Vec<Holder>> {
         TrackerReply::Holders { holders, .. } => Ok(holders),
         other => bail!("no holders: {other:?}"),
     }
+}
+
+/// A connection from another address of this machine.
+async fn come_from(host: u8, to: SocketAddr) -> Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
+    Ok(socket.connect(to).await?)
 }
 
 /// Until the tracker closes a connection that has said nothing.
@@ -186,13 +193,20 @@ async fn whoever_says_nothing_is_let_go_and_keeps_nobody_out_over_quic() -> Resu
     let tracker = world.start().await?;
     let at = tracker.quic_address();
     let mut silent = Vec::new();
-    for _ in 0..32 {
-        silent.push(TcpStream::connect(at).await?);
+    // They are accepted in this order, so the last one of each address finds no place.
+    for host in [2, 3] {
+        for _ in 0..16 {
+            silent.push(come_from(host, at).await?);
+        }
+        closed(come_from(host, at).await?).await?;
     }
-    // They are accepted in this order, so this one finds all places taken.
-    closed(TcpStream::connect(at).await?).await?;
-    let turned_away = "antiphon_tracker_handshakes_turned_away_total 1";
-    assert!(metrics(&tracker).await?.contains(turned_away));
+    // Nor does anybody else by now.
+    closed(come_from(4, at).await?).await?;
+    let metrics = metrics(&tracker).await?;
+    for turned_away in ["turned_away_by_address_total 1", "turned_away_total 2"] {
+        let turned_away = format!("antiphon_tracker_handshakes_{turned_away}");
+        assert!(metrics.contains(&turned_away), "{metrics}");
+    }
     let (bob, ..) = node(&tracker, "Bob").await?;
     for socket in silent {
         closed(socket).await?;
