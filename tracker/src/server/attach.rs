@@ -39,6 +39,7 @@ pub(super) async fn attach(
         None => None,
     };
     let account = session.account;
+    let change = connection.change.lock().await;
     let attachment = connection.attach_as(Attachment {
         session,
         node,
@@ -50,6 +51,7 @@ pub(super) async fn attach(
     if let Some(node) = attachment.proven {
         join(connection, node, addresses).await;
     }
+    drop(change);
     Ok(TrackerReply::Attached(Box::new(Attached {
         account,
         tracker_key: context.signing.verifying_key().to_bytes(),

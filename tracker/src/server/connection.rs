@@ -53,6 +53,9 @@ pub(super) struct Connection {
     pub attach: AttachId,
     limiter: Limiter,
     attached: RwLock<Option<Arc<Attachment>>>,
+    /// Held from a change of who this is until the swarms are told: of two requests at once, one must
+    /// not say that a node leaves before the other says that it came.
+    pub change: tokio::sync::Mutex<()>,
     /// Where the handshake proved the node to be. Others are told this and nothing newer.
     proven: SocketAddr,
     /// For what is to be said to the node unasked.
@@ -88,6 +91,7 @@ pub(super) async fn run(context: Arc<Context>, link: Link, proven: SocketAddr) {
         link,
         limiter: Limiter::new(rate),
         attached: RwLock::new(None),
+        change: tokio::sync::Mutex::new(()),
         named_epoch: AtomicU64::new(epoch(clock::now())),
         context,
     });
@@ -207,6 +211,7 @@ impl Connection {
 
     /// Forgets who this is; the node is in no answer from here on.
     pub(super) async fn detach(&self) {
+        let _change = self.change.lock().await;
         let attached = self.attached.write();
         let former = attached.unwrap_or_else(PoisonError::into_inner).take();
         if let Some(node) = former.and_then(|former| former.proven) {
