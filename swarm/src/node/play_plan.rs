@@ -233,7 +233,8 @@ impl NodeCore {
             let source = Source::Peer(peer.peer);
             return self.ask(now, play, source, first, peer.until.min(first + most), need);
         }
-        self.search_plan.nobody = true;
+        // Beyond what may be in flight, another holder would be of no use.
+        self.search_plan.nobody |= self.room_for_peers(false);
         let origin = in_order && self.room_for_origin(false);
         if !origin || !self.is_origins_turn(now, play, chunk, need) {
             return Asked::Nobody;
