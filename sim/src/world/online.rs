@@ -93,6 +93,11 @@ impl Online {
     pub(super) fn add_connection(&mut self, peer: u32) {
         if let Err(at) = self.connections.binary_search_by_key(&peer, |c| c.peer) {
             let window = crate::net::path::WINDOW_PEERS;
+            if self.connections.len() == self.connections.capacity() {
+                // By a quarter, not by doubling: a million nodes have connections.
+                self.connections
+                    .reserve_exact(self.connections.len() / 4 + 2);
+            }
             self.connections.insert(at, Connection { peer, window });
         }
     }

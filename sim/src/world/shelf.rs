@@ -161,6 +161,10 @@ impl Shelf {
                 } else {
                     ChunkSet::empty(geometry)
                 };
+                if self.parts.len() == self.parts.capacity() {
+                    // Not by doubling, either.
+                    self.parts.reserve_exact(self.parts.len() / 8 + 2);
+                }
                 self.parts.push(Part {
                     track,
                     held,

@@ -17,7 +17,7 @@ use crate::node::output::Output;
 pub(crate) struct Interest {
     /// The interests told last.
     told: Few,
-    /// The number of times there were new ones.
+    /// The number of times there were new ones, from one on again after the last number.
     turn: u16,
     /// Whether a neighbor came since.
     newcomers: bool,
@@ -55,7 +55,7 @@ impl NodeCore {
         // is rare, and ignored.
         if !self.interest.told.contains_all(interests) {
             self.interest.told = interests;
-            self.interest.turn = self.interest.turn.wrapping_add(1);
+            self.interest.turn = self.interest.turn.checked_add(1).unwrap_or(1);
         } else if !self.interest.newcomers {
             return;
         }
@@ -64,8 +64,8 @@ impl NodeCore {
         let renditions: Arc<[RenditionKey]> = interests.as_slice().into();
         // Who uploads nothing has nothing to tell.
         for neighbor in self.neighbors.iter_mut().filter(|n| n.uploads) {
-            if neighbor.interest_told != Some(turn) {
-                neighbor.interest_told = Some(turn);
+            if neighbor.interest_told != turn {
+                neighbor.interest_told = turn;
                 let (peer, renditions) = (neighbor.peer, Arc::clone(&renditions));
                 let message = Message::Interest { renditions };
                 self.outputs.push_back(Output::Send { peer, message });

@@ -25,14 +25,14 @@ pub(crate) struct Neighbor {
     pub(crate) since: Instant,
     /// KiB exchanged, halved every ten minutes: the published counters in one.
     pub(crate) useful_kib: u32,
-    useful_epoch: u32,
-    /// Which of our lists of interests it was told last.
-    pub(crate) interest_told: Option<u16>,
+    useful_epoch: u16,
+    /// Which of our lists of interests it was told last; zero is none.
+    pub(crate) interest_told: u16,
     /// When it may be sent a `Have` again.
     pub(crate) have_at: Instant,
     /// Searches it sent in the current second.
     pub(crate) finds: u8,
-    pub(crate) finds_second: u32,
+    pub(crate) finds_second: u16,
     pub(crate) wants: Wants,
 }
 
@@ -62,7 +62,7 @@ impl Neighbor {
             since: now,
             useful_kib: 0,
             useful_epoch: useful_epoch(now),
-            interest_told: None,
+            interest_told: 0,
             have_at: Instant::START,
             finds: 0,
             finds_second: 0,
@@ -96,7 +96,7 @@ impl Neighbor {
 
     pub(crate) fn age(&mut self, now: Instant) {
         let epoch = useful_epoch(now);
-        let halvings = epoch.saturating_sub(self.useful_epoch).min(31);
+        let halvings = epoch.wrapping_sub(self.useful_epoch).min(31);
         self.useful_kib >>= halvings;
         self.useful_epoch = epoch;
     }
@@ -117,8 +117,9 @@ impl Neighbor {
     }
 }
 
-fn useful_epoch(now: Instant) -> u32 {
-    u32::try_from(now.as_micros() / USEFUL_HALF_LIFE_MICROS).unwrap_or(u32::MAX)
+/// Comes again after 455 days, which no neighbor waits for.
+const fn useful_epoch(now: Instant) -> u16 {
+    (now.as_micros() / USEFUL_HALF_LIFE_MICROS) as u16
 }
 
 /// All connected peers, by key.

@@ -37,9 +37,9 @@ fn an_idle_node_with_150_cached_renditions_takes_less_than_three_kib() {
 }
 
 #[test]
-fn a_neighbor_takes_at_most_128_bytes() {
+fn a_neighbor_takes_at_most_96_bytes() {
     assert!(
-        size_of::<Neighbor>() <= 128,
+        size_of::<Neighbor>() <= 96,
         "{} bytes",
         size_of::<Neighbor>()
     );

@@ -163,7 +163,8 @@ impl NodeCore {
         let Some(neighbor) = self.neighbors.by_key_mut(peer) else {
             return;
         };
-        let second = u32::try_from(now.as_micros() / 1_000_000).unwrap_or(u32::MAX);
+        // Two searches 18 hours apart that count as of one second are no flood.
+        let second = (now.as_micros() / 1_000_000) as u16;
         if neighbor.finds_second != second {
             (neighbor.finds_second, neighbor.finds) = (second, 0);
         }
