@@ -3,16 +3,13 @@
 
 use std::sync::Arc;
 
-use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, Geometry, Span};
-use antiphon_swarm::node::input::{
-    Command, FetchEvent, NeighborEvent, RenditionSpec, TrackerEvent,
-};
+use antiphon_protocol::{ChunkIndex, Span};
+use antiphon_swarm::node::input::FetchEvent;
 use antiphon_swarm::node::output::Source;
-use antiphon_swarm::{
-    Duration, FetchId, Input, Instant, NodeConfig, NodeCore, Output, PeerKey, PlayId, RenditionKey,
-};
+use antiphon_swarm::{Duration, FetchId, Input, Instant, NodeConfig, NodeCore, Output, PeerKey};
 
-const TRACK: RenditionKey = RenditionKey(1);
+use crate::inputs::{connected, due, introduce, named, play, sounds};
+
 const FIRST: PeerKey = PeerKey(1);
 const SECOND: PeerKey = PeerKey(2);
 
@@ -46,15 +43,8 @@ impl Listener {
     }
 
     fn meet(&mut self, peer: PeerKey) {
-        let event = NeighborEvent::Connected {
-            outbound: true,
-            rtt: Duration::from_millis(10),
-            spans_in_flight: 4,
-            uploads: true,
-        };
-        self.tell(Input::Neighbor { peer, event });
-        let (rendition, holders) = (TRACK, vec![(peer, true)]);
-        self.tell(Input::Tracker(TrackerEvent::Holders { rendition, holders }));
+        self.tell(connected(peer));
+        self.tell(named([peer.0]));
     }
 
     fn fetched(&mut self, fetch: FetchId, event: FetchEvent) {
@@ -63,8 +53,7 @@ impl Listener {
 
     /// Lets time pass to the next moment the core wants, at most a tenth of a second.
     fn wait(&mut self) {
-        let most = self.now + Duration::from_millis(100);
-        self.now = self.core.poll_timeout().map_or(most, |due| due.min(most));
+        self.now = due(&self.core, self.now + Duration::from_millis(100));
         self.tell(Input::Timeout);
     }
 
@@ -93,20 +82,10 @@ fn listener() -> Listener {
         asked: Vec::new(),
         canceled: Vec::new(),
     };
-    let spec = RenditionSpec {
-        geometry: Geometry::new(ByteCount(4_000_000)).expect("legal"),
-        bit_rate: BitRate(160_000),
-    };
-    let rendition = TRACK;
-    listener.tell(Input::Command(Command::Introduce { rendition, spec }));
+    listener.tell(introduce());
     listener.meet(FIRST);
-    listener.tell(Input::Command(Command::Play {
-        play: PlayId(1),
-        rendition,
-        from: ChunkIndex(0),
-    }));
-    let (chunk, playing) = (ChunkIndex(0), true);
-    listener.tell(Input::Command(Command::Playhead { chunk, playing }));
+    listener.tell(play());
+    listener.tell(sounds());
     listener
 }
 

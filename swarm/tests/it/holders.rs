@@ -1,16 +1,12 @@
 //! How many holders a play is given: one core, its inputs by hand.
 
+use antiphon_protocol::Span;
 use antiphon_protocol::error_code::ErrorCode;
-use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, Geometry, Span};
-use antiphon_swarm::node::input::{
-    Command, FetchEvent, NeighborEvent, RenditionSpec, TrackerEvent,
-};
+use antiphon_swarm::node::input::FetchEvent;
 use antiphon_swarm::node::output::Source;
-use antiphon_swarm::{
-    Duration, FetchId, Input, Instant, NodeConfig, NodeCore, Output, PeerKey, PlayId, RenditionKey,
-};
+use antiphon_swarm::{Duration, FetchId, Input, Instant, NodeConfig, NodeCore, Output, PeerKey};
 
-const TRACK: RenditionKey = RenditionKey(1);
+use crate::inputs::{connected, due, introduce, named, play, sounds};
 
 /// How the holders answer.
 #[derive(Clone, Copy, PartialEq)]
@@ -38,20 +34,10 @@ impl Listener {
             dialed: Vec::new(),
             asked: Vec::new(),
         };
-        let geometry = Geometry::new(ByteCount(4_000_000)).expect("legal");
-        let bit_rate = BitRate(160_000);
-        let spec = RenditionSpec { geometry, bit_rate };
-        let rendition = TRACK;
-        listener.tell(Input::Command(Command::Introduce { rendition, spec }));
-        listener.tell(Input::Command(Command::Play {
-            play: PlayId(1),
-            rendition,
-            from: ChunkIndex(0),
-        }));
-        let holders = (1..=6).map(|peer| (PeerKey(peer), true)).collect();
-        listener.tell(Input::Tracker(TrackerEvent::Holders { rendition, holders }));
-        let (chunk, playing) = (ChunkIndex(0), true);
-        listener.tell(Input::Command(Command::Playhead { chunk, playing }));
+        listener.tell(introduce());
+        listener.tell(play());
+        listener.tell(named(1..=6));
+        listener.tell(sounds());
         listener
     }
 
@@ -74,13 +60,7 @@ impl Listener {
     /// Whoever was dialed is there.
     fn connect(&mut self) {
         for peer in self.dialed.clone() {
-            let event = NeighborEvent::Connected {
-                outbound: true,
-                rtt: Duration::from_millis(10),
-                spans_in_flight: 4,
-                uploads: true,
-            };
-            self.tell(Input::Neighbor { peer, event });
+            self.tell(connected(peer));
         }
     }
 
@@ -100,14 +80,17 @@ impl Listener {
         }
     }
 
+    fn wait(&mut self) {
+        self.now = due(&self.core, self.now + Duration::from_millis(20));
+        self.tell(Input::Timeout);
+    }
+
     /// Lets two seconds pass.
     fn listen(&mut self) {
         let end = self.now + Duration::from_secs(2);
         while self.now < end {
             self.answer();
-            let next = self.now + Duration::from_millis(20);
-            self.now = self.core.poll_timeout().map_or(next, |due| due.min(next));
-            self.tell(Input::Timeout);
+            self.wait();
         }
     }
 }
@@ -132,15 +115,9 @@ fn in_place_of_two_that_have_no_room_others_are_dialed() {
 #[test]
 fn while_none_of_two_can_be_reached_more_are_dialed() {
     let mut listener = Listener::new(Conduct::Serves);
-    // The origin is silent, too.
+    // The origin is silent, too: nothing that was asked for comes.
     for _ in 0..100 {
-        listener.asked.clear();
-        let next = listener.now + Duration::from_millis(10);
-        listener.now = listener
-            .core
-            .poll_timeout()
-            .map_or(next, |due| due.min(next));
-        listener.tell(Input::Timeout);
+        listener.wait();
     }
     assert_eq!(listener.dialed.len(), 4, "{:?}", listener.dialed);
 }

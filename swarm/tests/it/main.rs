@@ -6,6 +6,7 @@ mod fairness;
 mod fallback;
 mod hedging;
 mod holders;
+mod inputs;
 mod model;
 mod pair;
 mod placement;

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_protocol::NodeId;
 use antiphon_protocol::codec::{self, LENGTH_BYTES};
 use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::identity::{DeviceSecret, NodeSecret};
 use antiphon_protocol::tracker::{
-    AccessToken, Attached, Password, TrackerNotice, TrackerReply, TrackerRequest,
+    AccessToken, Attached, Holder, Password, TrackerNotice, TrackerReply, TrackerRequest,
 };
+use antiphon_protocol::{ContentId, NodeId};
 use antiphon_transport::connection::{Connection, FRAME_BYTES_MAX, TcpConnection, TcpLimits};
 use antiphon_transport::muxed::MuxLimits;
 use anyhow::{Context as _, Result, bail};
@@ -50,6 +50,15 @@ pub struct Client {
 }
 
 impl Client {
+    /// Who holds `content`, as the tracker names them.
+    pub async fn look_up(&self, content: ContentId) -> Result<Vec<Holder>> {
+        let request = TrackerRequest::Lookup { content, limit: 10 };
+        match self.ask(&request).await? {
+            TrackerReply::Holders { holders, .. } => Ok(holders),
+            other => bail!("no holders: {other:?}"),
+        }
+    }
+
     /// Connects as a new device.
     pub async fn connect(tracker: SocketAddr, fingerprint: [u8; 32]) -> Result<Self> {
         let device = DeviceSecret::generate(&mut rand::rng());

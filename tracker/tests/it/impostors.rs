@@ -62,7 +62,7 @@ impl Scene {
             },
             full: true,
         }];
-        assert_eq!(look_up(&self.bob, self.content).await?, only_ada);
+        assert_eq!(self.bob.look_up(self.content).await?, only_ada);
         let rung = Rung::Standard;
         let track = self.track;
         let opened = self.bob.ask(&TrackerRequest::Open { track, rung }).await?;
@@ -93,14 +93,6 @@ async fn holds(client: &Client, content: ContentId, extent: Extent) -> Result<()
     };
     assert!(matches!(swarms.as_slice(), [Some(_)]), "{reply:?}");
     Ok(())
-}
-
-async fn look_up(client: &Client, content: ContentId) -> Result<Vec<Holder>> {
-    let request = TrackerRequest::Lookup { content, limit: 10 };
-    match client.ask(&request).await? {
-        TrackerReply::Holders { holders, .. } => Ok(holders),
-        other => bail!("no holders: {other:?}"),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +139,7 @@ async fn whoever_proves_no_key_has_no_place_in_a_swarm() -> Result<()> {
     scene.ada_is_introduced().await?;
     // The rightful node moves on as ever.
     holds(&scene.ada, scene.content, Extent::Gone).await?;
-    assert_eq!(look_up(&scene.bob, scene.content).await?, []);
+    assert_eq!(scene.bob.look_up(scene.content).await?, []);
     Ok(())
 }
 
@@ -166,7 +158,7 @@ async fn a_node_of_before_still_listens_looks_up_and_is_asked_for_nothing() -> R
         bail!("not opened: {opened:?}");
     };
     assert_eq!(opened.holders.len(), 1);
-    assert_eq!(look_up(&former, scene.content).await?, opened.holders);
+    assert_eq!(former.look_up(scene.content).await?, opened.holders);
     // It need not say again what nobody remembers.
     let entries = Vec::new();
     let renewed = former.ask(&TrackerRequest::Announce { entries }).await?;
@@ -193,7 +185,7 @@ async fn what_nobodies_ask_for_is_not_placed() -> Result<()> {
         let former = connect(&scene.tracker).await?;
         let token = former.register(name, PASSWORD).await?;
         former.attach_formerly(&token).await?;
-        assert_eq!(look_up(&former, scene.content).await?.len(), 1);
+        assert_eq!(former.look_up(scene.content).await?.len(), 1);
         online.push(former);
     }
     let limit = 4;
@@ -212,8 +204,8 @@ async fn a_key_that_was_proved_on_a_connection_stays_proved_there() -> Result<()
     scene.only_ada_is_named().await?;
     scene.eve.attach(&scene.token).await?;
     holds(&scene.eve, scene.content, Extent::Full).await?;
-    assert_eq!(look_up(&scene.bob, scene.content).await?.len(), 2);
+    assert_eq!(scene.bob.look_up(scene.content).await?.len(), 2);
     scene.eve.attach_formerly(&scene.token).await?;
-    assert_eq!(look_up(&scene.bob, scene.content).await?.len(), 2);
+    assert_eq!(scene.bob.look_up(scene.content).await?.len(), 2);
     Ok(())
 }

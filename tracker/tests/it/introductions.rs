@@ -40,14 +40,8 @@ async fn holds(client: &Client, content: ContentId) -> Result<()> {
 }
 
 async fn look_up(client: &Client, content: ContentId) -> Result<Vec<Vec<SocketAddr>>> {
-    let request = TrackerRequest::Lookup { content, limit: 10 };
-    match client.ask(&request).await? {
-        TrackerReply::Holders { holders, .. } => {
-            let addresses = holders.into_iter().map(|holder| holder.contact.addresses);
-            Ok(addresses.collect())
-        }
-        other => bail!("no holders: {other:?}"),
-    }
+    let holders = client.look_up(content).await?;
+    Ok(holders.into_iter().map(|h| h.contact.addresses).collect())
 }
 
 /// A node that holds the track.

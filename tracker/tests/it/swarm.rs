@@ -4,7 +4,7 @@ use antiphon_protocol::ContentId;
 use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::manifest::Rung;
 use antiphon_protocol::peer::Extent;
-use antiphon_protocol::tracker::{AnnounceEntry, Holder, TrackerReply, TrackerRequest};
+use antiphon_protocol::tracker::{AnnounceEntry, TrackerReply, TrackerRequest};
 use anyhow::{Result, bail};
 
 use crate::client::Client;
@@ -19,14 +19,6 @@ async fn announce(client: &Client, content: ContentId, extent: Extent) -> Result
         },
     ];
     client.ask(&TrackerRequest::Announce { entries }).await
-}
-
-async fn holders(client: &Client, content: ContentId) -> Result<Vec<Holder>> {
-    let request = TrackerRequest::Lookup { content, limit: 10 };
-    match client.ask(&request).await? {
-        TrackerReply::Holders { holders, .. } => Ok(holders),
-        other => bail!("no holders: {other:?}"),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,12 +40,12 @@ async fn holders_are_the_announcing_nodes_but_never_the_asker() -> Result<()> {
     assert!(swarms[0].is_some() && swarms[1].is_none());
     assert!(again_after.0 > 0 && again_after.0 <= 30 * 60 * 1_000);
 
-    let found = holders(&bob, content).await?;
+    let found = bob.look_up(content).await?;
     assert_eq!(found.len(), 1);
     assert!(found[0].full);
     assert_eq!(found[0].contact.node, ada.node);
     assert_eq!(found[0].contact.addresses, ["127.0.0.1:7701".parse()?]);
-    assert_eq!(holders(&ada, content).await?, []);
+    assert_eq!(ada.look_up(content).await?, []);
 
     let open = TrackerRequest::Open {
         track: manifest.track,
@@ -77,26 +69,26 @@ async fn holders_vanish_when_they_say_so_leave_or_are_gone() -> Result<()> {
 
     announce(&ada, content, Extent::Partial(vec![1])).await?;
     assert!(
-        holders(&bob, content)
+        bob.look_up(content)
             .await?
             .iter()
             .all(|holder| !holder.full)
     );
-    assert_eq!(holders(&bob, content).await?.len(), 1);
+    assert_eq!(bob.look_up(content).await?.len(), 1);
     announce(&ada, content, Extent::Gone).await?;
-    assert_eq!(holders(&bob, content).await?, []);
+    assert_eq!(bob.look_up(content).await?, []);
 
     announce(&ada, content, Extent::Full).await?;
     assert_eq!(ada.ask(&TrackerRequest::Leave).await?, TrackerReply::Left);
-    assert_eq!(holders(&bob, content).await?, []);
+    assert_eq!(bob.look_up(content).await?, []);
 
     announce(&ada, content, Extent::Full).await?;
-    assert_eq!(holders(&bob, content).await?.len(), 1);
+    assert_eq!(bob.look_up(content).await?.len(), 1);
     // Addresses may be renewed without announcing again.
     ada.attach(&token).await?;
-    assert_eq!(holders(&bob, content).await?.len(), 1);
+    assert_eq!(bob.look_up(content).await?.len(), 1);
     ada.quic().close(0_u32.into(), b"");
-    eventually(async || Ok(holders(&bob, content).await?.is_empty())).await
+    eventually(async || Ok(bob.look_up(content).await?.is_empty())).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,7 +123,7 @@ async fn a_node_without_news_renews_what_it_announced_with_an_empty_list() -> Re
         bail!("not renewed: {reply:?}");
     };
     assert!(!everything && again_after.0 > 0);
-    assert_eq!(holders(&bob, content).await?.len(), 1);
+    assert_eq!(bob.look_up(content).await?.len(), 1);
     Ok(())
 }
 
@@ -155,7 +147,7 @@ async fn what_two_asked_for_and_one_holds_is_offered_to_one_more_with_its_holder
     let (bob, ..) = node(&tracker, "Bob").await?;
     let (cleo, ..) = node(&tracker, "Cleo").await?;
     for asker in [&bob, &cleo] {
-        assert_eq!(holders(asker, content).await?.len(), 1);
+        assert_eq!(asker.look_up(content).await?.len(), 1);
     }
     let TrackerReply::Placements { placements } = eve.ask(&ask).await? else {
         bail!("no placements");

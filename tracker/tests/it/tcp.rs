@@ -8,9 +8,7 @@ use antiphon_protocol::ContentId;
 use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::manifest::Rung;
 use antiphon_protocol::peer::Extent;
-use antiphon_protocol::tracker::{
-    AnnounceEntry, Holder, TrackerNotice, TrackerReply, TrackerRequest,
-};
+use antiphon_protocol::tracker::{AnnounceEntry, TrackerNotice, TrackerReply, TrackerRequest};
 use antiphon_tracker::RunningTracker;
 use anyhow::{Result, bail};
 use tokio::io::AsyncReadExt as _;
@@ -37,14 +35,6 @@ async fn holds(client: &Client, content: ContentId) -> Result<()> {
     let reply = client.ask(&TrackerRequest::Announce { entries }).await?;
     assert!(matches!(reply, TrackerReply::Announced { .. }), "{reply:?}");
     Ok(())
-}
-
-async fn look_up(client: &Client, content: ContentId) -> Result<Vec<Holder>> {
-    let request = TrackerRequest::Lookup { content, limit: 10 };
-    match client.ask(&request).await? {
-        TrackerReply::Holders { holders, .. } => Ok(holders),
-        other => bail!("no holders: {other:?}"),
-    }
 }
 
 /// A connection from another address of this machine.
@@ -83,7 +73,7 @@ async fn over_tcp_a_node_attaches_opens_announces_and_looks_up() -> Result<()> {
     holds(&ada, content).await?;
     let (bob, ..) = node(&tracker, "Bob").await?;
     holds(&bob, content).await?;
-    let holders = look_up(&ada, content).await?;
+    let holders = ada.look_up(content).await?;
     let [holder] = holders.as_slice() else {
         bail!("{holders:?}");
     };
@@ -119,13 +109,13 @@ async fn a_node_over_tcp_is_known_by_the_ports_it_names_and_not_by_tcps() -> Res
     holds(&ada, content).await?;
     let (bob, ..) = node(&tracker, "Bob").await?;
     holds(&bob, content).await?;
-    let seen = look_up(&bob, content).await?;
+    let seen = bob.look_up(content).await?;
     let seen: Vec<_> = seen
         .into_iter()
         .flat_map(|holder| holder.contact.addresses)
         .collect();
     assert_eq!(seen, [SocketAddr::from(([127, 0, 0, 1], 7701))]);
-    look_up(&ada, content).await?;
+    ada.look_up(content).await?;
     let node = bob.node;
     let refused = ada.refusal(&TrackerRequest::Introduce { node }).await?;
     assert_eq!(refused, ErrorCode::INVALID);
@@ -147,7 +137,7 @@ async fn notices_come_over_tcp_too() -> Result<()> {
     else {
         bail!("not attached");
     };
-    look_up(&bob, content).await?;
+    bob.look_up(content).await?;
     let node = ada.node;
     for _ in 0..3 {
         let reply = bob.ask(&TrackerRequest::Introduce { node }).await?;
