@@ -59,6 +59,8 @@ impl World {
         let wake = &mut self.wakes[node as usize];
         wake.due = due;
         if due < wake.queued {
+            // Of those overtaken the last is kept in mind: mostly it is wanted again.
+            wake.behind = wake.queued.min(wake.behind);
             wake.queued = due;
             self.queue.push(due, Happening::Due { node });
         }
@@ -72,7 +74,7 @@ impl World {
             // Left over from an earlier session, or overtaken by an earlier one.
             return false;
         }
-        wake.queued = NEVER;
+        (wake.queued, wake.behind) = (wake.behind, NEVER);
         if wake.due <= now {
             self.catch_up(node);
         }

@@ -45,12 +45,15 @@ pub(super) const NEVER: u64 = u64::MAX;
 pub(super) struct Wake {
     pub(super) due: u64,
     pub(super) queued: u64,
+    /// The event after that one, which was the earliest when the core wanted to be woken later.
+    pub(super) behind: u64,
 }
 
 impl Wake {
     pub(super) const NONE: Self = Self {
         due: NEVER,
         queued: NEVER,
+        behind: NEVER,
     };
 }
 

@@ -29,7 +29,7 @@ const MARK_SECONDS: [f64; 3] = [0.05, 0.1, 1.0];
 /// A span that will have left its source within this is not followed. Its pace is judged by whole chunks
 /// at the moments they came: told at others, slow peers look slower than they are, and `spotify-2010`
 /// gets a tenth more twice.
-const BRIEF_MICROS: u64 = 1_000_000;
+const BRIEF_MICROS: u64 = 2_000_000;
 
 /// What is needed within this is waited for: the core plans at each chunk while less is there. From
 /// its ladder.

@@ -83,6 +83,8 @@ pub struct LadderConfig {
     pub race: Duration,
     /// A span has stalled when nothing came for three round trips or this.
     pub stall_min: Duration,
+    /// The same at least, while there is more time than `hedge`.
+    pub stall_calm: Duration,
     /// A source silent for this long is given up whatever the rung.
     pub silence_max: Duration,
     /// Played time a source is given per span.
@@ -100,6 +102,10 @@ pub struct AheadConfig {
     pub peers_min: Duration,
     /// ... up to this.
     pub peers_max: Duration,
+    /// After this much listening fast peers are asked for `long_step_units` at once, not for one.
+    pub long_steps_after: Duration,
+    /// See `long_steps_after`; units of 256 KiB.
+    pub long_step_units: u32,
     /// After this much listening the rest of the track is fetched from peers.
     pub whole_after: Duration,
     /// Of the next track, once the current one is complete and ends within `peers_max`.
@@ -153,6 +159,8 @@ pub struct NewsConfig {
     pub partial_units: u32,
     /// Shortest time between two `Have` to one neighbor, other than for complete copies.
     pub have_interval: Duration,
+    /// Neighbors that delivered nothing yet are told what is wanted only within this round trip.
+    pub interest_rtt: Duration,
 }
 
 /// Tunables of copies that are kept for others.
@@ -221,6 +229,7 @@ impl NodeConfig {
         config.ahead.peers_min = Duration::from_secs(3_600);
         config.ahead.whole_after = Duration::ZERO;
         // Clients of BitTorrent keep dozens of connections a torrent; 20 is half of a common default.
+        config.news.interest_rtt = Duration::MAX;
         config.search.holders_wanted = 20;
         config.search.holders_most = 20;
         // Nobody keeps there what they did not ask for.
@@ -244,8 +253,10 @@ impl NodeConfig {
         config.start.near_rtt = Duration::ZERO;
         config.start.peer_favor = Duration::ZERO;
         config.search.find_after_nobody = true;
+        config.news.interest_rtt = Duration::MAX;
         config.search.holders_wanted = config.search.holders_most;
         config.ladder.second = Duration::from_secs(3);
+        config.ladder.stall_calm = config.ladder.stall_min;
         config.ahead.origin_max = Duration::from_secs(15);
         config.ahead.peers_min = Duration::from_secs(3_600);
         config.ahead.peers_max = Duration::from_secs(3_600);
@@ -301,6 +312,9 @@ impl LadderConfig {
             second: Duration::from_secs(5),
             race: Duration::from_secs(1),
             stall_min: Duration::from_millis(250),
+            // Slow peers stop and go for as long. With `stall_min`, 0.48 % of `spotify-2010` came twice, with
+            // this 0.12 (4 seeds), with 2 s as much; nothing else changed.
+            stall_calm: Duration::from_secs(1),
             // Long enough for a congested uplink to recover. Guess.
             silence_max: Duration::from_secs(8),
             // The published design kept 2 s outstanding a peer.
@@ -322,6 +336,11 @@ impl AheadConfig {
             peers_min: Duration::from_secs(12),
             // Rides out the loss of all peers and of the origin for as long. Guess.
             peers_max: Duration::from_secs(40),
+            // Who has heard so much mostly hears the rest. With both, a sixth fewer requests and events
+            // than with single units throughout, and no more is skipped unheard (`today-desktop`: 9.1 %
+            // of what was fetched, not 9.3). Four units, or 30 s, are worth a tenth less of either.
+            long_steps_after: Duration::from_secs(20),
+            long_step_units: 3,
             // Never: the rest comes in step with the listening.
             whole_after: Duration::MAX,
             // As much as a play begins with: the next one is heard in 61 % of cases (published).
@@ -378,6 +397,9 @@ impl NewsConfig {
             partial_units: 4,
             // Guess; keeps control traffic far below 1 %.
             have_interval: Duration::from_secs(1),
+            // Others would not be asked for a head. With no bound, 7.3 messages a play, not 2.4, and
+            // as much from the origin (`today-desktop`, 20,000 users: 0.254 %, with this 0.256).
+            interest_rtt: Duration::from_millis(20),
         }
     }
 }

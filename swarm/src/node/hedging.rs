@@ -103,6 +103,7 @@ fn patience(
             .estimate
             .delay_p95()
             .max(stall)
+            .max(ladder.stall_calm)
             .min(ladder.silence_max),
         Rung::Second | Rung::Parallel => stall,
         Rung::Race if progress.done > 0 => {
@@ -170,6 +171,7 @@ mod tests {
         assert_eq!(late(&progress(0), now), Duration::from_millis(30));
         assert_eq!(late(&progress(3), now), Duration::from_millis(250));
         assert_eq!(late(&progress(7), now), Duration::from_millis(250));
+        assert_eq!(late(&progress(20), now), Duration::from_secs(1));
         assert_eq!(late(&progress(40), now), Duration::from_secs(8));
     }
 

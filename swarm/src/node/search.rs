@@ -268,7 +268,7 @@ impl NodeCore {
     }
 
     /// Whether the play has lacked somebody to ask for so long that more holders are wanted.
-    fn wants_more_holders(&self, now: Instant) -> bool {
+    pub(crate) fn wants_more_holders(&self, now: Instant) -> bool {
         let since = self
             .playback
             .map_or(Instant::MAX, |play| play.lacking_since);

@@ -5,6 +5,7 @@
 use antiphon_protocol::ChunkIndex;
 use antiphon_protocol::peer::EXTENT_UNIT_CHUNKS;
 
+use crate::limits::SPAN_CHUNKS_MAX;
 use crate::node::NodeCore;
 use crate::node::availability::{Believed, Claim};
 use crate::node::playback::Playback;
@@ -26,17 +27,24 @@ pub(crate) enum Feed {
 }
 
 impl NodeCore {
-    /// The position of the playhead at which the window ends behind `end`.
+    /// The position of the playhead at which the window ends behind `end`, or one before that at
+    /// which to look again.
     pub(crate) fn window_grows(&self, now: Instant, play: &Playback, feed: Feed, end: u32) -> u32 {
         let position = play.chunk(now).0;
-        let grows = (1..=EXTENT_UNIT_CHUNKS).find(|ahead| {
-            let at = position.saturating_add(*ahead);
-            let heard = play
-                .heard(now)
-                .saturating_add(play.until(now, ChunkIndex(at)));
-            self.window_end(play, feed, at, heard) > end
-        });
-        position.saturating_add(grows.unwrap_or(EXTENT_UNIT_CHUNKS))
+        // The window only ever moves on, so halving finds the first place.
+        let (mut ahead, mut most) = (1, SPAN_CHUNKS_MAX);
+        while ahead < most {
+            let middle = ahead.midpoint(most);
+            let at = position.saturating_add(middle);
+            let until = play.until(now, ChunkIndex(at));
+            let heard = play.heard(now).saturating_add(until);
+            if self.window_end(play, feed, at, heard) > end {
+                most = middle;
+            } else {
+                ahead = middle + 1;
+            }
+        }
+        position.saturating_add(ahead)
     }
 
     /// The chunk before which everything is asked for while the playhead is in chunk `position`.
@@ -47,7 +55,7 @@ impl NodeCore {
         position: u32,
         heard: Duration,
     ) -> u32 {
-        let ahead = &self.config.ahead;
+        let (ahead, ladder) = (&self.config.ahead, &self.config.ladder);
         let behind = |chunks: u32| position.saturating_add(chunks);
         if self.disk_full {
             return behind(play.chunks_in(ahead.origin_max));
@@ -65,19 +73,16 @@ impl NodeCore {
             Feed::Origin => return behind(play.chunks_in(self.origin_window(heard))),
             // Always past the rung on which a second source is asked. Larger steps than of a head
             // bring more twice from slow peers (`spotify-2010`: 2.0 % overhead, not 1.6).
-            Feed::Peers => (
-                unit,
-                self.config.ladder.hedge,
-                self.config.start.head_chunks,
-            ),
+            Feed::Peers => (unit, ladder.hedge, self.config.start.head_chunks),
             // A unit comes in less time than is kept above the rung on which the origin is asked.
-            Feed::BriskPeers => {
-                let safe = self
-                    .config
-                    .ladder
-                    .second
-                    .saturating_add(self.config.ladder.race);
+            Feed::BriskPeers if heard < ahead.long_steps_after => {
+                let safe = ladder.second.saturating_add(ladder.race);
                 (unit, safe, unit)
+            }
+            // A longer one is asked for before a second source would be, so in one request.
+            Feed::BriskPeers => {
+                let step = ahead.long_step_units.max(1).saturating_mul(unit);
+                (step, ladder.hedge.saturating_add(ladder.race), step)
             }
         };
         let near_step = near_step.max(1);

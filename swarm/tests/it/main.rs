@@ -7,6 +7,7 @@ mod fallback;
 mod hedging;
 mod holders;
 mod inputs;
+mod interest;
 mod model;
 mod pair;
 mod placement;

@@ -63,6 +63,24 @@ fn a_connected_near_holder_serves_the_whole_play() {
 }
 
 #[test]
+fn a_play_that_goes_on_is_fetched_in_few_requests() {
+    let mut world = World::new();
+    let track = world.publish(1, song(240));
+    let (holder, listener) = (world.near(), world.near());
+    world.give(holder, track);
+    world.connect(listener, holder);
+    world.play(listener, track);
+    world.run(Duration::from_secs(25));
+    let early = world.nodes[listener].core.stats().requests;
+    world.run(Duration::from_secs(225));
+    assert!(world.nodes[listener].plays[0].ended);
+    assert_eq!(world.stalls(), 0);
+    // 768 KiB are 39 s of it.
+    let late = world.nodes[listener].core.stats().requests - early;
+    assert!(late <= 7, "{late} requests after {early}");
+}
+
+#[test]
 fn holders_that_come_with_the_track_are_dialed_before_the_origin_is_asked() {
     let mut world = World::new();
     let track = world.publish(1, song(240));
