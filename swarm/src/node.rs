@@ -122,6 +122,8 @@ pub struct NodeCore {
     /// When the tracker is asked what to keep for others; the last moment there is before that can be
     /// said.
     pub(crate) placement_at: Instant,
+    /// Asks since something was offered.
+    pub(crate) placements_in_vain: u8,
     pub(crate) stats: Stats,
 }
 
@@ -172,6 +174,7 @@ impl NodeCore {
             shut_down: false,
             pin_origin_at: Instant::START,
             placement_at: Instant::MAX,
+            placements_in_vain: 0,
             stats: Stats::default(),
         }
     }

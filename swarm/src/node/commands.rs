@@ -102,7 +102,7 @@ impl NodeCore {
         };
         self.holdings.touch(now, rendition);
         self.origin.retry();
-        let mut playback = Playback::new(now, play, rendition, from, spec.bit_rate);
+        let mut playback = Playback::new(now, play, rendition, from, spec);
         playback.holders_told = self.holders_at_start(now, rendition);
         self.playback = Some(playback);
         self.drop_unwanted();

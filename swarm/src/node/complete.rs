@@ -1,10 +1,9 @@
-//! A complete rendition in 12 bytes, because caches hold thousands of them.
+//! A complete rendition in 8 bytes besides its key, because caches hold thousands of them.
 //!
 //! Not here: which there are ([`crate::node::holdings`]).
 
 use antiphon_protocol::{BitRate, ByteCount, Geometry};
 
-use crate::key::RenditionKey;
 use crate::node::input::{Keep, RenditionSpec};
 use crate::time::{Duration, Instant};
 
@@ -29,7 +28,6 @@ impl UsedAt {
 /// 16 kbit/s), and how firmly it is kept (2 bits).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Full {
-    pub(crate) key: RenditionKey,
     pub(crate) bytes: u32,
     tail: u32,
 }
@@ -37,10 +35,9 @@ pub(crate) struct Full {
 const RATE_STEP: u32 = 16_000;
 
 impl Full {
-    pub(crate) fn new(key: RenditionKey, spec: RenditionSpec, used: UsedAt, keep: Keep) -> Self {
+    pub(crate) fn new(spec: RenditionSpec, used: UsedAt, keep: Keep) -> Self {
         let rate = spec.bit_rate.0.div_ceil(RATE_STEP).clamp(1, 63);
         Self {
-            key,
             bytes: u32::try_from(spec.geometry.size().0).unwrap_or(u32::MAX),
             tail: used.0 << 8 | rate << 2 | keep_bits(keep),
         }

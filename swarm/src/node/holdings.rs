@@ -1,4 +1,4 @@
-//! What this node has: complete renditions in 12 bytes each, incomplete ones with a bit a chunk.
+//! What this node has: complete renditions in 12 bytes each with their keys apart, incomplete ones with a bit a chunk.
 //!
 //! Not here: what peers have ([`crate::node::availability`]), what to evict
 //! ([`crate::node::cache_policy`]).
@@ -37,8 +37,10 @@ pub(crate) struct Added {
 /// Everything this node has or was told of.
 #[derive(Debug, Default)]
 pub(crate) struct Holdings {
+    /// The keys of `full`, in order.
+    full_keys: Vec<RenditionKey>,
     full: Vec<Full>,
-    /// The keys of `partial`, dense: they are looked for far more often than one is read.
+    /// The keys of `partial`, in order. Both are dense: they are looked for far more often than one is read.
     partial_keys: Vec<RenditionKey>,
     partial: Vec<Partial>,
     bytes: u64,
@@ -129,9 +131,7 @@ impl Holdings {
         }
         let Some(held) = held.filter(|held| !held.is_full()) else {
             self.bytes += spec.geometry.size().0;
-            let at = self.full_at(key).unwrap_or_else(|at| at);
-            self.grow_full();
-            self.full.insert(at, Full::new(key, spec, used, keep));
+            self.insert_full(key, Full::new(spec, used, keep));
             return true;
         };
         self.bytes += held_bytes(spec.geometry, &held);
@@ -154,6 +154,7 @@ impl Holdings {
     /// Makes room for so many more complete renditions.
     pub(crate) fn expect_full(&mut self, more: usize) {
         let more = more.min(HELD_MAX.saturating_sub(self.full.len()));
+        self.full_keys.reserve_exact(more);
         self.full.reserve_exact(more);
     }
 
@@ -182,10 +183,7 @@ impl Holdings {
         if partial.held.is_full() {
             added.completed = true;
             let done = self.remove_partial(at);
-            let entry = Full::new(key, done.spec, done.used, done.keep);
-            let at = self.full_at(key).unwrap_or_else(|at| at);
-            self.grow_full();
-            self.full.insert(at, entry);
+            self.insert_full(key, Full::new(done.spec, done.used, done.keep));
         }
         added
     }
@@ -196,7 +194,7 @@ impl Holdings {
             if span.first().0 >= self.full[at].spec().geometry.chunk_count() {
                 return true;
             }
-            let full = self.full.remove(at);
+            let full = self.remove_full(at);
             let spec = full.spec();
             let at = self.partial_at(key).unwrap_or_else(|at| at);
             self.insert_partial(
@@ -226,7 +224,7 @@ impl Holdings {
     /// Drops a rendition and everything known of it.
     pub(crate) fn remove(&mut self, key: RenditionKey) {
         if let Ok(at) = self.full_at(key) {
-            self.bytes -= u64::from(self.full.remove(at).bytes);
+            self.bytes -= u64::from(self.remove_full(at).bytes);
         } else if let Ok(at) = self.partial_at(key) {
             let partial = self.remove_partial(at);
             self.bytes -= held_bytes(partial.spec.geometry, &partial.held);
@@ -296,10 +294,11 @@ impl Holdings {
     }
 
     pub(crate) fn spec(&self, key: RenditionKey) -> Option<RenditionSpec> {
-        match self.full_at(key) {
-            Ok(at) => Some(self.full[at].spec()),
-            Err(_) => self.partial(key).map(|partial| partial.spec),
+        // Of those there are few.
+        if let Some(partial) = self.partial(key) {
+            return Some(partial.spec);
         }
+        self.full_at(key).ok().map(|at| self.full[at].spec())
     }
 
     pub(crate) fn is_full(&self, key: RenditionKey) -> bool {
@@ -351,7 +350,7 @@ impl Holdings {
             .partial
             .iter()
             .map(|p| (p.held.chunk_count() as usize).div_ceil(64) * 8);
-        self.full.capacity() * size_of::<Full>()
+        self.full.capacity() * (size_of::<Full>() + size_of::<RenditionKey>())
             + self.partial.capacity() * (size_of::<Partial>() + size_of::<RenditionKey>())
             + sets.sum::<usize>()
     }
@@ -368,7 +367,7 @@ impl Holdings {
 
     /// Complete renditions, in key order.
     pub(crate) fn full_keys(&self) -> impl Iterator<Item = RenditionKey> + '_ {
-        self.full.iter().map(|full| full.key)
+        self.full_keys.iter().copied()
     }
 
     /// Incomplete renditions, in key order.
@@ -388,15 +387,16 @@ impl Holdings {
 
     /// Everything of which something is held.
     fn kept(&self) -> impl Iterator<Item = (Keep, UsedAt, RenditionKey)> + '_ {
-        let full = self.full.iter();
+        let full = self.full.iter().zip(&self.full_keys);
         let partial = self.partial.iter().filter(|p| !p.held.is_empty());
-        full.map(|full| (full.keep(), full.used(), full.key))
+        full.map(|(full, key)| (full.keep(), full.used(), *key))
             .chain(partial.map(|p| (p.keep, p.used, p.key)))
     }
 
     /// What is wrong with the tables, if anything.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let sorted = self.full.is_sorted_by(|a, b| a.key < b.key)
+        let sorted = self.full_keys.is_sorted_by(|a, b| a < b)
+            && self.full_keys.len() == self.full.len()
             && self.partial.is_sorted_by(|a, b| a.key < b.key);
         let bytes: u64 = self
             .full
@@ -428,15 +428,25 @@ impl Holdings {
         Ok(())
     }
 
-    /// Makes room by an eighth, not by doubling: a million simulated caches grow.
-    fn grow_full(&mut self) {
+    /// Room is made by an eighth, not by doubling: a million simulated caches grow.
+    fn insert_full(&mut self, key: RenditionKey, full: Full) {
         if self.full.len() == self.full.capacity() {
-            self.full.reserve_exact(self.full.len() / 8 + 4);
+            let more = self.full.len() / 8 + 4;
+            self.full_keys.reserve_exact(more);
+            self.full.reserve_exact(more);
         }
+        let at = self.full_at(key).unwrap_or_else(|at| at);
+        self.full_keys.insert(at, key);
+        self.full.insert(at, full);
+    }
+
+    fn remove_full(&mut self, at: usize) -> Full {
+        self.full_keys.remove(at);
+        self.full.remove(at)
     }
 
     fn full_at(&self, key: RenditionKey) -> Result<usize, usize> {
-        self.full.binary_search_by_key(&key, |full| full.key)
+        self.full_keys.binary_search(&key)
     }
 
     fn partial_at(&self, key: RenditionKey) -> Result<usize, usize> {

@@ -12,6 +12,10 @@ use crate::node::input::Keep;
 use crate::node::output::Output;
 use crate::time::{Duration, Instant};
 
+/// How often the time between two asks doubles while nothing is offered: up to 80 to 120 minutes with the
+/// shipped numbers. Of a hundred asks in a large world one is answered with something.
+const PLACEMENT_DOUBLINGS_MAX: u8 = 2;
+
 impl NodeCore {
     /// Bytes of the disk budget for copies kept for others.
     pub(crate) fn placement_room(&self) -> ByteCount {
@@ -24,6 +28,7 @@ impl NodeCore {
         let Some(spec) = self.holdings.spec(rendition) else {
             return self.ignore();
         };
+        self.placements_in_vain = 0;
         let placed = self.holdings.placed_bytes();
         let room = self.placement_room().0.saturating_sub(placed);
         if self.holdings.keep_of(rendition) != Keep::Cached || spec.geometry.size().0 > room {
@@ -52,7 +57,9 @@ impl NodeCore {
         if now < self.placement_at {
             return self.wake_at(self.placement_at);
         }
-        let next = now + self.spread(config.ask_interval);
+        let doublings = self.placements_in_vain.min(PLACEMENT_DOUBLINGS_MAX);
+        let interval = config.ask_interval.saturating_mul(1 << doublings);
+        let next = now + self.spread(interval);
         self.placement_at = next;
         self.wake_at(next);
         let idle = config.idle_max;
@@ -63,6 +70,8 @@ impl NodeCore {
         if full || self.is_short(now) || !self.pins.is_empty() {
             return;
         }
+        // Until something is offered.
+        self.placements_in_vain = self.placements_in_vain.saturating_add(1);
         let limit = PLACEMENTS_PER_ANSWER_MAX as u8;
         self.emit(Output::AskPlacements { limit });
     }

@@ -41,11 +41,14 @@ impl NodeCore {
         match self.holdings.partial(play.rendition) {
             Some(partial) if !partial.held.contains(ChunkIndex(0)) => Duration::ZERO,
             Some(partial) => play.until(now, partial.held.present_until(play.chunk(now))),
-            None => match self.holdings.spec(play.rendition) {
-                Some(spec) => play.until(now, ChunkIndex(spec.geometry.chunk_count())),
-                None => Duration::ZERO,
-            },
+            None => play.left(now),
         }
+    }
+
+    /// Whether nothing of the current play is missing. It is known as long as it plays.
+    pub(crate) fn has_all_of_play(&self) -> bool {
+        let missing = |play: &Playback| self.holdings.partial(play.rendition).is_some();
+        !self.playback.as_ref().is_some_and(missing)
     }
 
     /// Whether the current play waits for data it will need within 5 s.

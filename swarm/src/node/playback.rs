@@ -5,6 +5,7 @@
 use antiphon_protocol::{BitRate, ByteCount, CHUNK_BYTES, ChunkIndex, MediaTime};
 
 use crate::key::{PlayId, RenditionKey};
+use crate::node::input::RenditionSpec;
 use crate::time::{Duration, Instant};
 
 /// The current play.
@@ -13,6 +14,8 @@ pub(crate) struct Playback {
     pub(crate) play: PlayId,
     pub(crate) rendition: RenditionKey,
     rate: BitRate,
+    /// The chunk after the last.
+    end: ChunkIndex,
     /// Byte the playhead was at...
     byte: u64,
     /// ... at this moment.
@@ -45,12 +48,13 @@ impl Playback {
         play: PlayId,
         rendition: RenditionKey,
         from: ChunkIndex,
-        rate: BitRate,
+        spec: RenditionSpec,
     ) -> Self {
         Self {
             play,
             rendition,
-            rate: BitRate(rate.0.max(1)),
+            rate: BitRate(spec.bit_rate.0.max(1)),
+            end: ChunkIndex(spec.geometry.chunk_count()),
             byte: from.byte_offset(),
             at: now,
             playing: false,
@@ -139,6 +143,11 @@ impl Playback {
         Duration::from_micros(self.rate.time_of(ByteCount(ahead)).0)
     }
 
+    /// How long the rest of it lasts while it plays on.
+    pub(crate) fn left(&self, now: Instant) -> Duration {
+        self.until(now, self.end)
+    }
+
     /// Music heard in this play so far.
     pub(crate) fn heard(&self, now: Instant) -> Duration {
         let since = if self.playing {
@@ -173,18 +182,18 @@ impl Playback {
 
 #[cfg(test)]
 mod tests {
+    use antiphon_protocol::Geometry;
+
     use super::*;
 
     fn play() -> Playback {
         // 131,072 bit/s play one chunk a second.
+        let spec = RenditionSpec {
+            geometry: Geometry::new(ByteCount(100 * CHUNK_BYTES)).expect("legal"),
+            bit_rate: BitRate(131_072),
+        };
         let (play, rendition) = (PlayId(1), RenditionKey(1));
-        Playback::new(
-            Instant::START,
-            play,
-            rendition,
-            ChunkIndex(0),
-            BitRate(131_072),
-        )
+        Playback::new(Instant::START, play, rendition, ChunkIndex(0), spec)
     }
 
     #[test]

@@ -68,9 +68,7 @@ impl NodeCore {
             let ahead = self.config.ahead;
             let mut chunks = self.config.start.head_chunks;
             let probable = expected.chance_permille >= ahead.rest_chance_permille;
-            let complete = self
-                .playback
-                .is_none_or(|play| self.holdings.is_full(play.rendition));
+            let complete = self.has_all_of_play();
             let near = left.is_none_or(|left| left <= ahead.peers_max);
             if let Some(left) = left.filter(|_| probable && complete && !near) {
                 self.wake_at(now + left.saturating_sub(ahead.peers_max));
@@ -122,17 +120,12 @@ impl NodeCore {
 
     /// Whether the current play is complete, or far enough ahead.
     fn may_prefetch(&self, now: Instant) -> bool {
-        self.playback.is_none_or(|play| {
-            self.holdings.is_full(play.rendition)
-                || self.buffered(now) >= self.config.ahead.prefetch_from
-        })
+        self.has_all_of_play() || self.buffered(now) >= self.config.ahead.prefetch_from
     }
 
     /// How long the current play still lasts.
     fn play_left(&self, now: Instant) -> Option<Duration> {
-        let play = self.playback?;
-        let spec = self.holdings.spec(play.rendition)?;
-        Some(play.until(now, ChunkIndex(spec.geometry.chunk_count())))
+        self.playback.map(|play| play.left(now))
     }
 
     fn fetch_wish(&mut self, now: Instant, wish: Wish) {
@@ -162,10 +155,11 @@ impl NodeCore {
 
     /// Asks for the start of a run. The end of what was asked for, if anything was.
     fn fetch_wish_run(&mut self, now: Instant, wish: &Wish, first: u32, end: u32) -> Option<u32> {
-        let busy = self
-            .playback
-            .is_some_and(|play| !self.holdings.is_full(play.rendition));
-        let kept = if busy { SLOTS_KEPT } else { 0 };
+        let kept = if self.has_all_of_play() {
+            0
+        } else {
+            SLOTS_KEPT
+        };
         let chunk = ChunkIndex(first);
         let room = self.requests.to_peers() + kept < SPANS_TO_PEERS_MAX;
         let peer = self

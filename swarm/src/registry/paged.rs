@@ -1,12 +1,13 @@
-//! A map for keys that drivers number from zero on, in order: a tree of small pages instead of single
-//! entries, so that finding one of a million costs few steps.
+//! A map for keys that drivers number from zero on, in order: a tree of three levels, so that finding one
+//! of a million takes three steps, each to a place that is known beforehand.
 //!
 //! Not here: a bound; its owner has one.
 
-use std::collections::BTreeMap;
-
 /// Keys of one page. Few, so that a page is not too large where numbers are missing. Guess.
 const PAGE_KEYS: u32 = 16;
+
+/// Pages of one sheet: a page of memory of pointers.
+const SHEET_PAGES: u32 = 512;
 
 /// A key that is a number.
 pub(super) trait Numbered: Copy {
@@ -20,22 +21,32 @@ struct Page<V> {
     taken: u32,
 }
 
+#[derive(Debug)]
+struct Sheet<V> {
+    pages: Vec<Option<Box<Page<V>>>>,
+    taken: u32,
+}
+
 /// A map in the order of its keys.
 #[derive(Debug)]
 pub(super) struct Paged<K, V> {
-    pages: BTreeMap<u32, Box<Page<V>>>,
+    /// As many as the highest number needs.
+    sheets: Vec<Option<Sheet<V>>>,
     len: usize,
     key: core::marker::PhantomData<K>,
 }
 
-const fn place(number: u32) -> (u32, usize) {
-    (number / PAGE_KEYS, (number % PAGE_KEYS) as usize)
+/// The sheet, its page, and the place there.
+const fn place(number: u32) -> (usize, usize, usize) {
+    let page = number / PAGE_KEYS;
+    let (sheet, at) = (page / SHEET_PAGES, page % SHEET_PAGES);
+    (sheet as usize, at as usize, (number % PAGE_KEYS) as usize)
 }
 
 impl<K: Numbered, V> Paged<K, V> {
     pub(super) const fn new() -> Self {
         Self {
-            pages: BTreeMap::new(),
+            sheets: Vec::new(),
             len: 0,
             key: core::marker::PhantomData,
         }
@@ -46,19 +57,32 @@ impl<K: Numbered, V> Paged<K, V> {
     }
 
     pub(super) fn get(&self, key: K) -> Option<&V> {
-        let (page, at) = place(key.number());
-        self.pages.get(&page)?.places[at].as_ref()
+        let (sheet, page, at) = place(key.number());
+        let page = self.sheets.get(sheet)?.as_ref()?.pages[page].as_deref()?;
+        page.places[at].as_ref()
     }
 
     pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        let (page, at) = place(key.number());
-        self.pages.get_mut(&page)?.places[at].as_mut()
+        let (sheet, page, at) = place(key.number());
+        let sheet = self.sheets.get_mut(sheet)?.as_mut()?;
+        sheet.pages[page].as_deref_mut()?.places[at].as_mut()
     }
 
     /// What is there, or `new` put there.
     pub(super) fn get_or_insert(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
-        let (page, at) = place(key.number());
-        let page = self.pages.entry(page).or_insert_with(|| {
+        let (sheet, page, at) = place(key.number());
+        if self.sheets.len() <= sheet {
+            self.sheets.resize_with(sheet + 1, || None);
+        }
+        let sheet = self.sheets[sheet].get_or_insert_with(|| Sheet {
+            pages: (0..SHEET_PAGES).map(|_| None).collect(),
+            taken: 0,
+        });
+        let page = &mut sheet.pages[page];
+        if page.is_none() {
+            sheet.taken += 1;
+        }
+        let page = page.get_or_insert_with(|| {
             Box::new(Page {
                 places: [const { None }; PAGE_KEYS as usize],
                 taken: 0,
@@ -73,13 +97,18 @@ impl<K: Numbered, V> Paged<K, V> {
     }
 
     pub(super) fn remove(&mut self, key: K) -> Option<V> {
-        let (number, at) = place(key.number());
-        let page = self.pages.get_mut(&number)?;
+        let (sheet_at, page_at, at) = place(key.number());
+        let sheet = self.sheets.get_mut(sheet_at)?.as_mut()?;
+        let page = sheet.pages[page_at].as_deref_mut()?;
         let gone = page.places[at].take()?;
-        page.taken -= 1;
         self.len -= 1;
+        page.taken -= 1;
         if page.taken == 0 {
-            self.pages.remove(&number);
+            sheet.pages[page_at] = None;
+            sheet.taken -= 1;
+            if sheet.taken == 0 {
+                self.sheets[sheet_at] = None;
+            }
         }
         Some(gone)
     }
@@ -91,10 +120,16 @@ impl<K: Numbered, V> Paged<K, V> {
     /// From a key on, whether that is there or not.
     pub(super) fn range_mut(&mut self, from: K) -> impl Iterator<Item = (K, &mut V)> {
         let from = from.number();
-        let pages = self.pages.range_mut(from / PAGE_KEYS..);
+        let (first, ..) = place(from);
+        let sheets = self.sheets.iter_mut().enumerate().skip(first);
+        let pages = sheets.flat_map(|(at, sheet)| {
+            let pages = sheet.iter_mut().flat_map(|sheet| &mut sheet.pages);
+            (at as u32 * SHEET_PAGES..).zip(pages)
+        });
         let all = pages.flat_map(|(number, page)| {
             let first = number * PAGE_KEYS;
-            let numbered = (first..=first + (PAGE_KEYS - 1)).zip(&mut page.places);
+            let places = page.iter_mut().flat_map(|page| &mut page.places);
+            let numbered = (first..=first + (PAGE_KEYS - 1)).zip(places);
             numbered.filter_map(|(number, place)| Some((number, place.as_mut()?)))
         });
         let all = all.skip_while(move |(number, _)| *number < from);
@@ -104,19 +139,26 @@ impl<K: Numbered, V> Paged<K, V> {
     /// All values, in the order of their keys.
     #[cfg(test)]
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
-        let pages = self.pages.values();
-        pages.flat_map(|page| page.places.iter().flatten())
+        let pages = self.sheets.iter().flatten().flat_map(|sheet| &sheet.pages);
+        pages
+            .flatten()
+            .flat_map(|page| page.places.iter().flatten())
     }
 
-    /// Memory of the pages, where all of the tree is half full.
+    /// Memory of the pages and of where they are.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.pages.len() * (size_of::<Page<V>>() + 16 + 2 * (4 + size_of::<usize>()))
+        let sheets = self.sheets.iter().flatten();
+        let pages: usize = sheets.clone().map(|sheet| sheet.taken as usize).sum();
+        pages * (size_of::<Page<V>>() + 16)
+            + sheets.count() * SHEET_PAGES as usize * size_of::<usize>()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::rng::SeededRng;
 

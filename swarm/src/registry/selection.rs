@@ -7,6 +7,11 @@ use crate::registry::{Entry, Held, Pick};
 /// Candidates kept for each place in the answer, from which prefixes are spread. Guess.
 const CANDIDATES_PER_PLACE: usize = 4;
 
+/// Entries that a rank can tell apart.
+pub(super) const PLACES_MAX: usize = 1 << PLACE_BITS;
+
+const PLACE_BITS: u32 = 16;
+
 /// One lookup.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asking {
@@ -17,10 +22,13 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// Lower is better.
-    fn rank(&self, entry: &Entry) -> (bool, bool, u32, u64) {
+    /// Lower is better: whether it is incomplete, and far, when it was handed out, chance, and
+    /// where it is in the list.
+    fn rank(&self, entry: &Entry, at: usize) -> u128 {
         let far = self.region != 0 && entry.region != self.region;
-        (!entry.full, far, entry.handed, self.chance(entry.peer))
+        let class = u128::from(!entry.full) << 1 | u128::from(far);
+        let handed = class << 32 | u128::from(entry.handed);
+        (handed << 64 | u128::from(self.chance(entry.peer))) << PLACE_BITS | at as u128
     }
 
     /// A number that differs for each lookup and peer.
@@ -28,6 +36,11 @@ impl Asking {
         let mixed = (self.salt ^ u64::from(peer.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93)
     }
+}
+
+/// The place in the list that a rank ends with.
+const fn place(rank: u128) -> usize {
+    rank as usize % PLACES_MAX
 }
 
 /// At most `limit` of `entries` whose peers are `believed`, best first; those are marked as handed
@@ -38,12 +51,10 @@ pub(super) fn select(
     limit: usize,
     believed: impl Fn(PeerKey) -> bool,
 ) -> Vec<Pick> {
-    let mut ranked: Vec<((bool, bool, u32, u64), usize)> = entries
-        .iter()
-        .enumerate()
-        .filter(|(_, entry)| entry.uploads && entry.peer != asking.asker)
-        .map(|(at, entry)| (asking.rank(entry), at))
-        .collect();
+    let mut ranked: Vec<u128> = Vec::with_capacity(entries.len());
+    let asked = entries.iter().enumerate();
+    let asked = asked.filter(|(_, entry)| entry.uploads && entry.peer != asking.asker);
+    ranked.extend(asked.map(|(at, entry)| asking.rank(entry, at)));
     let kept = limit.saturating_mul(CANDIDATES_PER_PLACE);
     if ranked.len() > kept && kept > 0 {
         ranked.select_nth_unstable(kept - 1);
@@ -53,7 +64,7 @@ pub(super) fn select(
     let mut chosen: Vec<usize> = Vec::new();
     let mut passed_over: Vec<usize> = Vec::new();
     let mut prefixes: Vec<u8> = Vec::new();
-    for (_, at) in ranked {
+    for at in ranked.into_iter().map(place) {
         // Asked of few, because each costs a search. Who is not believed is soon swept away.
         if chosen.len() >= limit {
             break;
@@ -72,7 +83,7 @@ pub(super) fn select(
     // Better a second holder behind one prefix than none.
     let free = limit.saturating_sub(chosen.len());
     chosen.extend(passed_over.into_iter().take(free));
-    chosen.sort_by_key(|at| asking.rank(&entries[*at]));
+    chosen.sort_by_key(|at| asking.rank(&entries[*at], *at));
     let mut picks = Vec::with_capacity(chosen.len());
     for at in chosen {
         let entry = &mut entries[at];
