@@ -7,9 +7,11 @@ const WORD_CHUNKS: u32 = u64::BITS;
 
 /// A set of chunks of one rendition: what a node has, or still wants.
 ///
-/// One bit a chunk, so a four-minute track at 160 kbit/s takes 40 bytes.
+/// What is there from the start on without a gap, as of most tracks that were begun, takes no memory
+/// of its own. Otherwise it is one bit a chunk, so a four-minute track at 160 kbit/s takes 40 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ChunkSet {
+    /// A bit for each chunk; no words at all if the set is the first `len` chunks.
     words: Box<[u64]>,
     chunk_count: u32,
     len: u32,
@@ -19,11 +21,9 @@ impl ChunkSet {
     /// No chunk of a rendition of this geometry.
     #[must_use]
     pub fn empty(geometry: Geometry) -> Self {
-        let chunk_count = geometry.chunk_count();
         Self {
-            words: vec![0; (chunk_count as usize).div_ceil(WORD_CHUNKS as usize)]
-                .into_boxed_slice(),
-            chunk_count,
+            words: Box::default(),
+            chunk_count: geometry.chunk_count(),
             len: 0,
         }
     }
@@ -31,13 +31,11 @@ impl ChunkSet {
     /// Every chunk.
     #[must_use]
     pub fn full(geometry: Geometry) -> Self {
-        let mut set = Self::empty(geometry);
-        for (index, word) in (0_u32..).zip(set.words.iter_mut()) {
-            let from = index.saturating_mul(WORD_CHUNKS);
-            *word = mask(set.chunk_count.saturating_sub(from));
+        let len = geometry.chunk_count();
+        Self {
+            len,
+            ..Self::empty(geometry)
         }
-        set.len = set.chunk_count;
-        set
     }
 
     /// How many chunks are in the set.
@@ -67,8 +65,10 @@ impl ChunkSet {
     /// Whether `chunk` is in the set; chunks beyond the end never are.
     #[must_use]
     pub fn contains(&self, chunk: ChunkIndex) -> bool {
-        self.words
-            .get((chunk.0 / WORD_CHUNKS) as usize)
+        if self.is_run() {
+            return chunk.0 < self.len;
+        }
+        self.word(chunk.0 / WORD_CHUNKS)
             .is_some_and(|word| word >> (chunk.0 % WORD_CHUNKS) & 1 == 1)
     }
 
@@ -82,41 +82,42 @@ impl ChunkSet {
     #[must_use]
     pub fn count_in(&self, span: Span) -> u32 {
         let first = span.first().0;
-        let skip = first % WORD_CHUNKS;
-        let words = self.words.iter().skip((first / WORD_CHUNKS) as usize);
+        let (skip, at) = (first % WORD_CHUNKS, first / WORD_CHUNKS);
         // A span is no longer than a word, so it lies in one or two of them.
-        let mut words = words.map(|word| u128::from(*word));
-        let low = words.next().unwrap_or(0);
-        let high = words.next().unwrap_or(0);
+        let low = u128::from(self.word(at).unwrap_or(0));
+        let high = u128::from(self.word(at + 1).unwrap_or(0));
         let window = ((high << WORD_CHUNKS | low) >> skip) as u64;
         (window & mask(span.count())).count_ones()
     }
 
     /// Adds `chunk`; true if it was not there. A chunk beyond the end is ignored.
     pub fn insert(&mut self, chunk: ChunkIndex) -> bool {
-        if chunk.0 >= self.chunk_count {
+        if chunk.0 >= self.chunk_count || self.contains(chunk) {
             return false;
         }
-        let Some(word) = self.words.get_mut((chunk.0 / WORD_CHUNKS) as usize) else {
-            return false;
-        };
-        let bit = 1_u64 << (chunk.0 % WORD_CHUNKS);
-        let new = *word & bit == 0;
-        *word |= bit;
-        self.len += u32::from(new);
-        new
+        if self.is_run() && chunk.0 == self.len {
+            self.len += 1;
+            return true;
+        }
+        self.flip(chunk);
+        self.len += 1;
+        self.simplify();
+        true
     }
 
     /// Takes `chunk` out; true if it was there.
     pub fn remove(&mut self, chunk: ChunkIndex) -> bool {
-        let Some(word) = self.words.get_mut((chunk.0 / WORD_CHUNKS) as usize) else {
+        if !self.contains(chunk) {
             return false;
-        };
-        let bit = 1_u64 << (chunk.0 % WORD_CHUNKS);
-        let was = *word & bit != 0;
-        *word &= !bit;
-        self.len -= u32::from(was);
-        was
+        }
+        if self.is_run() && chunk.0 + 1 == self.len {
+            self.len -= 1;
+            return true;
+        }
+        self.flip(chunk);
+        self.len -= 1;
+        self.simplify();
+        true
     }
 
     /// Adds every chunk of `span` that exists; how many of them were not there.
@@ -129,20 +130,27 @@ impl ChunkSet {
     /// The first chunk at or after `from` that is not in the set.
     #[must_use]
     pub fn first_missing(&self, from: ChunkIndex) -> Option<ChunkIndex> {
+        if self.is_run() {
+            let missing = from.0.max(self.len);
+            return (missing < self.chunk_count).then_some(ChunkIndex(missing));
+        }
         self.first_bit(from, |word| !word)
     }
 
     /// The first chunk at or after `from` that is in the set.
     #[must_use]
     pub fn first_present(&self, from: ChunkIndex) -> Option<ChunkIndex> {
+        if self.is_run() {
+            return (from.0 < self.len).then_some(from);
+        }
         self.first_bit(from, |word| word)
     }
 
     fn first_bit(&self, from: ChunkIndex, look: impl Fn(u64) -> u64) -> Option<ChunkIndex> {
         let mut index = from.0;
         while index < self.chunk_count {
-            let word = self.words.get((index / WORD_CHUNKS) as usize)?;
-            let found = look(*word) >> (index % WORD_CHUNKS);
+            let word = self.word(index / WORD_CHUNKS)?;
+            let found = look(word) >> (index % WORD_CHUNKS);
             if found != 0 {
                 let found = index + found.trailing_zeros();
                 return (found < self.chunk_count).then_some(ChunkIndex(found));
@@ -150,6 +158,43 @@ impl ChunkSet {
             index = (index / WORD_CHUNKS + 1) * WORD_CHUNKS;
         }
         None
+    }
+
+    /// Whether the set is the first `len` chunks, which need no words.
+    const fn is_run(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// The bits of so many chunks from a multiple of them on.
+    fn word(&self, at: u32) -> Option<u64> {
+        if self.is_run() {
+            let from = at.saturating_mul(WORD_CHUNKS);
+            return (from < self.chunk_count).then(|| mask(self.len.saturating_sub(from)));
+        }
+        self.words.get(at as usize).copied()
+    }
+
+    fn flip(&mut self, chunk: ChunkIndex) {
+        if self.is_run() {
+            let words = 0..self.chunk_count.div_ceil(WORD_CHUNKS);
+            self.words = words.filter_map(|at| self.word(at)).collect();
+        }
+        if let Some(word) = self.words.get_mut((chunk.0 / WORD_CHUNKS) as usize) {
+            *word ^= 1 << (chunk.0 % WORD_CHUNKS);
+        }
+    }
+
+    /// Gives the words back if there is no gap any more.
+    fn simplify(&mut self) {
+        let is_last = self.len == 0 || self.contains(ChunkIndex(self.len - 1));
+        if is_last
+            && self
+                .first_missing(ChunkIndex(0))
+                .map_or(self.chunk_count, |c| c.0)
+                == self.len
+        {
+            self.words = Box::default();
+        }
     }
 
     /// The end of the run of present chunks that starts at `from`; `from` itself if it is missing.
@@ -234,6 +279,8 @@ mod tests {
                 let mut missing = (first..count).map(ChunkIndex).filter(|c| !model.contains(c));
                 prop_assert_eq!(set.first_missing(span.first()), missing.next());
                 prop_assert_eq!(set.len() as usize, model.len());
+                let run = model.iter().zip(0..).all(|(chunk, at)| chunk.0 == at);
+                prop_assert_eq!(set.words.is_empty(), run, "words only for what has gaps");
             }
             prop_assert!(set.iter().eq(model.iter().copied()));
             prop_assert_eq!(set.is_full(), model.len() == count as usize);
