@@ -38,6 +38,20 @@ impl ChunkSet {
         }
     }
 
+    /// The first `chunks` chunks; all if there are no more.
+    #[must_use]
+    pub fn run(geometry: Geometry, chunks: u32) -> Self {
+        let all = Self::full(geometry);
+        let len = chunks.min(all.len);
+        Self { len, ..all }
+    }
+
+    /// Whether it is the first so many chunks: none is missing before the last one that is there.
+    #[must_use]
+    pub const fn is_run(&self) -> bool {
+        self.words.is_empty()
+    }
+
     /// How many chunks are in the set.
     #[must_use]
     pub const fn len(&self) -> u32 {
@@ -160,11 +174,6 @@ impl ChunkSet {
         None
     }
 
-    /// Whether the set is the first `len` chunks, which need no words.
-    const fn is_run(&self) -> bool {
-        self.words.is_empty()
-    }
-
     /// The bits of so many chunks from a multiple of them on.
     fn word(&self, at: u32) -> Option<u64> {
         if self.is_run() {
@@ -280,7 +289,7 @@ mod tests {
                 prop_assert_eq!(set.first_missing(span.first()), missing.next());
                 prop_assert_eq!(set.len() as usize, model.len());
                 let run = model.iter().zip(0..).all(|(chunk, at)| chunk.0 == at);
-                prop_assert_eq!(set.words.is_empty(), run, "words only for what has gaps");
+                prop_assert_eq!(set.is_run(), run);
             }
             prop_assert!(set.iter().eq(model.iter().copied()));
             prop_assert_eq!(set.is_full(), model.len() == count as usize);
@@ -289,6 +298,8 @@ mod tests {
         #[test]
         fn a_full_set_has_every_chunk_and_no_other(count in 1_u32..300) {
             let set = ChunkSet::full(geometry(u64::from(count) * CHUNK_BYTES));
+            let begun = ChunkSet::run(geometry(u64::from(count) * CHUNK_BYTES), 10);
+            prop_assert!(begun.is_run() && begun.iter().eq((0..count.min(10)).map(ChunkIndex)));
             prop_assert!(set.is_full());
             prop_assert!(set.iter().eq((0..count).map(ChunkIndex)));
             prop_assert!(!set.contains(ChunkIndex(count)));

@@ -186,8 +186,7 @@ impl World {
         let Message::Find { rendition, .. } = message else {
             return true;
         };
-        let shelf = &self.shelves[node as usize];
-        shelf.get(rendition.0).is_some() || shelf.part(rendition.0).is_some()
+        self.shelves[node as usize].knows(rendition.0)
     }
 
     /// What a lost packet costs a message or request, for most of them nothing.

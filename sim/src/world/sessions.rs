@@ -130,10 +130,14 @@ impl World {
     fn restore(&mut self, user: u32) {
         let second = (self.now / 1_000_000) as i32;
         let shelf = &self.shelves[user as usize];
-        let restored = shelf.tracks().iter().map(|held| Restored {
+        let restored = shelf
+            .tracks()
+            .iter()
+            .map(|held| (held, self.music.spec(held.track)));
+        let restored = restored.map(|(held, spec)| Restored {
             rendition: RenditionKey(held.track),
-            spec: self.music.spec(held.track),
-            held: shelf.part(held.track).map(|part| part.held.clone()),
+            spec,
+            held: shelf.chunks(held.track, spec.geometry),
             idle: Duration::from_secs(u64::try_from(second - held.used()).unwrap_or_default()),
             keep: held.keep(),
         });

@@ -43,14 +43,21 @@ impl Held {
     }
 }
 
-/// A track that is incomplete or in use, by chunk.
+/// A track that is not in use and of which the first chunks are held: dozens of them wait on each disk.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    track: u32,
+    chunks: u32,
+}
+
+/// A track that is in use, or has gaps, by chunk.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) track: u32,
     pub(super) held: ChunkSet,
     /// Whether it is among the tracks of which something is held.
     listed: bool,
-    /// Only of a track in use: dozens of incomplete ones wait on each disk.
+    /// Only of a track in use.
     fetched: Option<Box<Fetched>>,
 }
 
@@ -110,6 +117,8 @@ impl Part {
 pub(super) struct Shelf {
     /// By track.
     held: Vec<Held>,
+    /// By track.
+    begun: Vec<Begun>,
     /// Those in use come last.
     parts: Vec<Part>,
     /// To be kept for others once something of it is there.
@@ -127,6 +136,30 @@ impl Shelf {
 
     pub(super) fn part(&self, track: u32) -> Option<&Part> {
         self.parts.iter().rev().find(|part| part.track == track)
+    }
+
+    /// The chunks held of a track that is incomplete or in use.
+    pub(super) fn chunks(&self, track: u32, geometry: Geometry) -> Option<ChunkSet> {
+        match self.part(track) {
+            Some(part) => Some(part.held.clone()),
+            None => self
+                .begun(track)
+                .map(|chunks| ChunkSet::run(geometry, chunks)),
+        }
+    }
+
+    fn begun(&self, track: u32) -> Option<u32> {
+        let at = self.begun_at(track).ok()?;
+        Some(self.begun[at].chunks)
+    }
+
+    fn begun_at(&self, track: u32) -> Result<usize, usize> {
+        self.begun.binary_search_by_key(&track, |begun| begun.track)
+    }
+
+    /// Whether anything is known of the track.
+    pub(super) fn knows(&self, track: u32) -> bool {
+        self.get(track).is_some() || self.part(track).is_some()
     }
 
     /// The track was used at this second.
@@ -155,20 +188,19 @@ impl Shelf {
                 last
             }
             None => {
-                let full = self.get(track).is_some_and(Held::is_full);
-                let held = if full {
+                let held = if let Ok(at) = self.begun_at(track) {
+                    ChunkSet::run(geometry, self.begun.remove(at).chunks)
+                } else if self.get(track).is_some_and(Held::is_full) {
                     ChunkSet::full(geometry)
                 } else {
                     ChunkSet::empty(geometry)
                 };
-                if self.parts.len() == self.parts.capacity() {
-                    // Not by doubling, either.
-                    self.parts.reserve_exact(self.parts.len() / 8 + 2);
-                }
+                // Mostly the play and what follows it.
+                self.parts.reserve_exact(1);
                 self.parts.push(Part {
                     track,
+                    listed: !held.is_empty(),
                     held,
-                    listed: full,
                     fetched: None,
                 });
                 self.parts.len() - 1
@@ -227,24 +259,38 @@ impl Shelf {
         }
     }
 
-    /// The track is not in use any more: forgets where its chunks came from, and the chunks
-    /// themselves if all or none are there.
+    /// The track is not in use any more: forgets where its chunks came from, and the chunks one by
+    /// one where they have no gap.
     pub(super) fn close(&mut self, track: u32) {
         let Some(at) = self.parts.iter().rposition(|part| part.track == track) else {
             return;
         };
         let part = &mut self.parts[at];
-        if part.held.is_full() || part.held.is_empty() {
-            self.parts.remove(at);
+        if !part.held.is_run() {
+            part.fetched = None;
             return;
         }
-        part.fetched = None;
+        let (chunks, is_full) = (part.held.len(), part.held.is_full());
+        self.parts.remove(at);
+        if chunks > 0
+            && !is_full
+            && let Err(at) = self.begun_at(track)
+        {
+            if self.begun.len() == self.begun.capacity() {
+                // Not by doubling, either.
+                self.begun.reserve_exact(self.begun.len() / 8 + 2);
+            }
+            self.begun.insert(at, Begun { track, chunks });
+        }
     }
 
     /// The track was evicted.
     pub(super) fn remove(&mut self, track: u32) {
         if let Ok(at) = self.at(track) {
             self.held.remove(at);
+        }
+        if let Ok(at) = self.begun_at(track) {
+            self.begun.remove(at);
         }
         self.parts.retain(|part| part.track != track);
     }
@@ -254,13 +300,17 @@ impl Shelf {
         match self.part(track) {
             Some(part) => part.held.first_missing(chunk),
             None if self.get(track).is_some_and(Held::is_full) => None,
-            None => Some(chunk),
+            None => {
+                let begun = ChunkIndex(self.begun(track).unwrap_or(0));
+                Some(chunk.max(begun))
+            }
         }
     }
 
     /// Gives unused memory back.
     pub(super) fn shrink(&mut self) {
         self.held.shrink_to_fit();
+        self.begun.shrink_to_fit();
         self.parts.shrink_to_fit();
     }
 
@@ -301,6 +351,29 @@ mod tests {
         shelf.remove(7);
         assert!(shelf.tracks().is_empty());
         assert_eq!(size_of::<Held>(), 8);
+    }
+
+    #[test]
+    fn a_track_that_was_begun_goes_on_where_it_was_left() {
+        let geometry = Geometry::new(ByteCount(9 * 16_384)).expect("legal");
+        let mut shelf = Shelf::default();
+        shelf.add(7, 0..4, Sender::Peer, (geometry, 100));
+        shelf.close(7);
+        assert!(shelf.part(7).is_none() && shelf.knows(7));
+        assert_eq!(shelf.first_missing(7, ChunkIndex(1)), Some(ChunkIndex(4)));
+        assert_eq!(shelf.first_missing(7, ChunkIndex(6)), Some(ChunkIndex(6)));
+        assert_eq!(shelf.chunks(7, geometry), Some(ChunkSet::run(geometry, 4)));
+        let added = shelf.add(7, 3..6, Sender::Origin, (geometry, 100));
+        assert_eq!((added.new, added.known), (2 * 16_384, 16_384));
+        let part = shelf.part(7).expect("in use");
+        assert_eq!(part.sender(ChunkIndex(3)), None);
+        assert_eq!(part.sender(ChunkIndex(4)), Some(Sender::Origin));
+        shelf.add(7, 8..9, Sender::Peer, (geometry, 100));
+        shelf.close(7);
+        let part = shelf.part(7).expect("it has a gap");
+        assert_eq!(part.held.len(), 7);
+        shelf.remove(7);
+        assert!(!shelf.knows(7) && shelf.chunks(7, geometry).is_none());
     }
 
     #[test]
