@@ -195,13 +195,7 @@ impl ChunkSet {
 
     /// Gives the words back if there is no gap any more.
     fn simplify(&mut self) {
-        let is_last = self.len == 0 || self.contains(ChunkIndex(self.len - 1));
-        if is_last
-            && self
-                .first_missing(ChunkIndex(0))
-                .map_or(self.chunk_count, |c| c.0)
-                == self.len
-        {
+        if self.present_until(ChunkIndex(0)).0 == self.len {
             self.words = Box::default();
         }
     }

@@ -60,8 +60,7 @@ impl World {
         wake.due = due;
         if due < wake.queued {
             // Of those overtaken the last is kept in mind: mostly it is wanted again.
-            wake.behind = wake.queued.min(wake.behind);
-            wake.queued = due;
+            (wake.queued, wake.behind) = (due, wake.queued);
             self.queue.push(due, Happening::Due { node });
         }
     }

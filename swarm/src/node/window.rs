@@ -31,7 +31,8 @@ impl NodeCore {
     /// which to look again.
     pub(crate) fn window_grows(&self, now: Instant, play: &Playback, feed: Feed, end: u32) -> u32 {
         let position = play.chunk(now).0;
-        // The window only ever moves on, so halving finds the first place.
+        // The window moves on, so halving finds the first place. Only where steps become longer it
+        // may stand for a while; what is kept ahead at least holds there too.
         let (mut ahead, mut most) = (1, SPAN_CHUNKS_MAX);
         while ahead < most {
             let middle = ahead.midpoint(most);

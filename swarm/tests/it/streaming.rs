@@ -47,14 +47,20 @@ fn a_play_goes_on_as_well_when_its_player_says_no_more_than_where_it_began() {
     assert_eq!(run(true, true), run(false, true));
 }
 
-#[test]
-fn a_connected_near_holder_serves_the_whole_play() {
+/// Somebody who plays a song of four minutes beside a connected near holder.
+fn near_a_holder() -> (World, usize) {
     let mut world = World::new();
     let track = world.publish(1, song(240));
     let (holder, listener) = (world.near(), world.near());
     world.give(holder, track);
     world.connect(listener, holder);
     world.play(listener, track);
+    (world, listener)
+}
+
+#[test]
+fn a_connected_near_holder_serves_the_whole_play() {
+    let (mut world, listener) = near_a_holder();
     world.run(Duration::from_secs(250));
     assert!(world.nodes[listener].plays[0].ended);
     assert_eq!(world.stalls(), 0);
@@ -64,12 +70,7 @@ fn a_connected_near_holder_serves_the_whole_play() {
 
 #[test]
 fn a_play_that_goes_on_is_fetched_in_few_requests() {
-    let mut world = World::new();
-    let track = world.publish(1, song(240));
-    let (holder, listener) = (world.near(), world.near());
-    world.give(holder, track);
-    world.connect(listener, holder);
-    world.play(listener, track);
+    let (mut world, listener) = near_a_holder();
     world.run(Duration::from_secs(25));
     let early = world.nodes[listener].core.stats().requests;
     world.run(Duration::from_secs(225));
