@@ -10,6 +10,7 @@ mod commands;
 mod complete;
 mod concern;
 pub mod config;
+mod contacts;
 mod fetch_events;
 mod few;
 mod hedge_plan;
@@ -54,10 +55,11 @@ use crate::key::RenditionKey;
 use crate::node::announcer::Announcer;
 use crate::node::availability::Availability;
 use crate::node::concern::Concern;
+use crate::node::contacts::Contacts;
 use crate::node::holdings::Holdings;
 use crate::node::input::{Budget, Expected};
 use crate::node::interest::Interest;
-use crate::node::neighbors::{Contacts, Neighbors};
+use crate::node::neighbors::Neighbors;
 use crate::node::origin_policy::OriginPolicy;
 use crate::node::overlay::Overlay;
 use crate::node::penalty::Penalties;
@@ -229,6 +231,7 @@ impl NodeCore {
         };
         // With a complete rendition its play, pin or expectation is over.
         let concerns = concerns || self.holdings.complete() != complete;
+        let concerns = self.time_out_dials(now) || concerns;
         if concerns || self.wake <= now || self.hedge_wake <= now && self.watch_requests(now) {
             self.plan(now);
         } else if !self.shut_down {
@@ -262,8 +265,14 @@ impl NodeCore {
     /// When [`Input::Timeout`] is due, if at all. Ask after draining the outputs.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let wake = self.wake.min(self.hedge_wake);
+        let wake = self.wake.min(self.hedge_wake).min(self.dial_wake());
         (wake < Instant::MAX).then_some(wake)
+    }
+
+    /// The moment of the last input.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
     }
 
     /// Counters since the start.

@@ -16,12 +16,8 @@ impl World {
             return 0;
         };
         let done = mark == transfer.span.end().0;
-        let told = mark <= transfer.arrived;
-        let moved = transfer
-            .first
-            .is_some_and(|(_, arrival)| arrival > self.now);
-        if !done && (told || moved) {
-            // It is on the shelf already, or its flow became slower before it had left.
+        if !done && mark <= transfer.arrived {
+            // It is on the shelf already.
             return 0;
         }
         let (node, track, fetch) = (transfer.to, transfer.track, transfer.fetch);
@@ -38,21 +34,18 @@ impl World {
             return 3;
         }
         self.shelve(node, track, transfer.source, from..mark);
-        if done {
+        let event = if done {
             self.forget(id);
-            self.feed(
-                node,
-                Input::Fetch {
-                    fetch,
-                    event: FetchEvent::Done,
-                },
-            );
+            if let Some((_, at)) = transfer.untold_first() {
+                self.tell_first(&transfer, at);
+            }
+            FetchEvent::Done
         } else {
-            let event = FetchEvent::Verified {
+            FetchEvent::Verified {
                 until: ChunkIndex(mark),
-            };
-            self.feed(node, Input::Fetch { fetch, event });
-        }
+            }
+        };
+        self.feed(node, Input::Fetch { fetch, event });
         self.data_arrived(node, track);
         2
     }

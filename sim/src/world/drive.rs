@@ -19,10 +19,14 @@ impl World {
 
     /// Hands an input to a core that knows of everything before.
     pub(super) fn feed_behind(&mut self, node: u32, input: Input) {
+        self.feed_late(node, self.now, input);
+    }
+
+    /// Hands an input to a core as of when it came, `at`, unless it has heard of something later since.
+    pub(super) fn feed_late(&mut self, node: u32, at: u64, input: Input) {
         if self.watch.is_some() {
-            self.watch_input(node, &input);
+            self.watch_input(node, at, &input);
         }
-        let now = Instant::from_micros(self.now);
         let Some(online) = self.online[node as usize].as_deref_mut() else {
             return;
         };
@@ -30,6 +34,7 @@ impl World {
             return;
         }
         let core = &mut online.core;
+        let now = Instant::from_micros(at).max(core.now());
         let mut outputs = core::mem::take(&mut self.scratch_outputs);
         core.handle_into(now, input, &mut outputs);
         self.inputs += 1;
@@ -56,6 +61,8 @@ impl World {
 
     /// A wake-up that is queued early enough serves; it looks again when it comes.
     fn plan_wake(&mut self, node: u32, due: u64) {
+        // What a core heard late may have made it want to look at something that is past.
+        let due = due.max(self.now);
         let wake = &mut self.wakes[node as usize];
         wake.due = due;
         if due < wake.queued {

@@ -1,9 +1,9 @@
 //! How far spans are, told when it matters: an event for each chunk of each span would be most of what
 //! a world costs, and nearly all of them would change nothing.
 //!
-//! A span that somebody waits for, or that takes long, is told of as it comes. Of any other only its
-//! first chunk and its end are events; what came in between is told as soon as its node acts or looks,
-//! so that no decision sees less than the node itself would have seen. Not here: what becomes of what
+//! A span that somebody waits for, or that takes long, is told of as it comes. Of any other only the
+//! end is an event; what came before is told as soon as its node acts or looks, the first chunk as of
+//! when it came, so that no decision sees less than the node itself would have seen. Not here: what becomes of what
 //! arrived ([`super::deliver`]).
 
 use antiphon_protocol::peer::Priority;
@@ -72,9 +72,14 @@ impl World {
             return;
         }
         let gone = self.chunks_gone(&transfer, flow, self.now);
+        let on_its_way = transfer.untold_first().filter(|(left, _)| *left <= self.now);
         let transfer = self.transfers.of(id);
         transfer.followed = true;
         transfer.mark = gone + 1;
+        if let Some((_, arrival)) = on_its_way {
+            let until = transfer.span.first().0 + 1;
+            self.plan_arrival(id, until, arrival);
+        }
         self.plan_step(id);
     }
 
@@ -109,8 +114,8 @@ impl World {
         if !transfer.followed && !self.is_brief(&transfer, flow) {
             return self.follow(id);
         }
-        let alone = transfer.first.is_none_or(|(gone, _)| gone > self.now);
-        if !transfer.followed && alone && transfer.mark < transfer.span.end().0 {
+        let leaves = transfer.first.is_none_or(|(gone, _)| gone > self.now);
+        if !transfer.followed && leaves && transfer.mark < transfer.span.end().0 {
             self.plan_first(id, &transfer, flow);
         }
         let mark = transfer.next_end();
@@ -135,7 +140,7 @@ impl World {
         ends.is_some_and(|ends| ends - transfer.begun <= BRIEF_MICROS)
     }
 
-    /// The arrival of the first chunk, which needs no look at the flow before.
+    /// Notes when the first chunk arrives.
     fn plan_first(&mut self, id: u32, transfer: &Transfer, flow: FlowId) {
         let until = transfer.span.first().0 + 1;
         let bytes = self.line_bytes(transfer.track, transfer.span, until);
@@ -149,8 +154,9 @@ impl World {
             transfer.rtt,
         );
         let arrival = gone + transfer.rtt / 2 + ramp + self.first_chunk_loss(id, transfer);
-        self.transfers.of(id).first = Some((gone, arrival));
-        self.plan_arrival(id, until, arrival);
+        let transfer = self.transfers.of(id);
+        transfer.first = Some((gone, arrival));
+        transfer.last_arrival = arrival;
     }
 
     fn plan_arrival(&mut self, id: u32, until: u32, arrival: u64) {
@@ -227,37 +233,53 @@ impl World {
                 return;
             };
             at += 1;
-            if let Some(input) = self.take_in(id) {
-                self.feed_behind(node, input);
+            let transfer = *self.transfers.of(id);
+            let Some(until) = self.take_in(id) else {
+                continue;
+            };
+            let first = transfer.untold_first();
+            if let Some((_, arrival)) = first {
+                self.tell_first(&transfer, arrival);
+            }
+            if first.is_none() || until.0 > transfer.arrived + 1 {
+                self.feed_behind(node, verified(&transfer, until));
             }
         }
     }
 
-    /// Puts what has arrived of a transfer, and was not told of, on the shelf: what its node is to be
-    /// told.
-    pub(super) fn take_in(&mut self, id: u32) -> Option<Input> {
+    /// Tells a node of the first chunk of a span as of `at`, when it came.
+    pub(super) fn tell_first(&mut self, transfer: &Transfer, at: u64) {
+        let until = ChunkIndex(transfer.span.first().0 + 1);
+        self.feed_late(transfer.to, at, verified(transfer, until));
+    }
+
+    /// Puts what has arrived of a transfer, and was not told of, on the shelf: the chunk after it.
+    pub(super) fn take_in(&mut self, id: u32) -> Option<ChunkIndex> {
         let transfer = *self.transfers.of(id);
-        let Stage::Flowing(flow) = transfer.stage else {
-            return None;
-        };
+        let first = transfer.untold_first();
         let begins = transfer.arrived == transfer.span.first().0;
-        if transfer.followed || transfer.canceled || begins {
+        let waits = begins && first.is_none_or(|(_, arrival)| arrival > self.now);
+        if transfer.followed || transfer.canceled || waits {
             return None;
         }
-        let gone = self.network.gone(self.now, flow, transfer.begun, self.now);
-        let rate = self.network.rate(flow);
-        let ramp = path::ramp_delay(gone, transfer.window, rate, transfer.rtt);
-        let left_at = self.now.saturating_sub(transfer.rtt / 2 + ramp);
-        let until = self.chunks_gone(&transfer, flow, left_at);
+        let until = match transfer.stage {
+            Stage::Flowing(flow) => {
+                let gone = self.network.gone(self.now, flow, transfer.begun, self.now);
+                let rate = self.network.rate(flow);
+                let ramp = path::ramp_delay(gone, transfer.window, rate, transfer.rtt);
+                let left_at = self.now.saturating_sub(transfer.rtt / 2 + ramp);
+                self.chunks_gone(&transfer, flow, left_at)
+            }
+            _ => transfer.arrived,
+        };
+        let until = until.max(transfer.arrived + u32::from(begins));
         if until <= transfer.arrived {
             return None;
         }
         self.transfers.of(id).arrived = until;
         let chunks = transfer.arrived..until;
         self.shelve(transfer.to, transfer.track, transfer.source, chunks);
-        let (fetch, until) = (transfer.fetch, ChunkIndex(until));
-        let event = FetchEvent::Verified { until };
-        Some(Input::Fetch { fetch, event })
+        Some(ChunkIndex(until))
     }
 
     /// The chunk after the last that had left the source whole at `at`; never the last of the span,
@@ -269,6 +291,12 @@ impl World {
         let until = first.saturating_add(u32::try_from(chunks).unwrap_or(u32::MAX));
         until.min(transfer.span.end().0 - 1)
     }
+}
+
+/// What the node of a transfer is told of what came before `until`.
+pub(super) const fn verified(transfer: &Transfer, until: ChunkIndex) -> Input {
+    let (fetch, event) = (transfer.fetch, FetchEvent::Verified { until });
+    Input::Fetch { fetch, event }
 }
 
 /// The end of the chunks told of together of a span that is followed: few where they are needed soon or

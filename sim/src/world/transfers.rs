@@ -12,7 +12,7 @@ use crate::net::fluid::FlowId;
 use crate::net::path;
 use crate::scenario::Conduct;
 use crate::world::happening::Happening;
-use crate::world::progress::next_mark;
+use crate::world::progress::{next_mark, verified};
 use crate::world::{Chance, World};
 
 /// Bytes of hashes sent with each chunk: one parent node of 64 bytes.
@@ -66,7 +66,7 @@ pub(super) struct Transfer {
     pub(super) window: u32,
     /// When bytes began to leave the source.
     pub(super) begun: u64,
-    /// When its first chunk has left the source, and when that arrives. Nothing while unknown.
+    /// When its first chunk leaves the source, and when that arrives, unless that is an event of its own.
     pub(super) first: Option<(u64, u64)>,
     pub(super) last_arrival: u64,
 }
@@ -79,6 +79,12 @@ impl Transfer {
         } else {
             self.span.end().0
         }
+    }
+
+    /// When its first chunk leaves the source and arrives, if that is known and its node was not told yet.
+    pub(super) fn untold_first(&self) -> Option<(u64, u64)> {
+        let untold = self.arrived == self.span.first().0;
+        self.first.filter(|_| untold && !self.followed)
     }
 }
 
@@ -459,9 +465,10 @@ impl World {
             .map(|online| online.incoming.clone())
             .unwrap_or_default();
         for id in ids {
-            if self.transfers.of(id).source == source {
-                if let Some(input) = self.take_in(id) {
-                    self.feed_after(0, to, input);
+            let transfer = *self.transfers.of(id);
+            if transfer.source == source {
+                if let Some(until) = self.take_in(id) {
+                    self.feed_after(0, to, verified(&transfer, until));
                 }
                 self.stop_flow(id);
                 self.forget(id);

@@ -63,8 +63,8 @@ impl World {
         (watch.user == user && plays >= watch.number && !watch.over).then_some(watch)
     }
 
-    pub(super) fn watch_input(&mut self, user: u32, input: &Input) {
-        let now = self.now;
+    /// A core hears of something that came at `at`.
+    pub(super) fn watch_input(&mut self, user: u32, at: u64, input: &Input) {
         // What the shell itself tells is told as a moment of the player.
         let ours = matches!(
             input,
@@ -76,7 +76,7 @@ impl World {
             return;
         }
         if let Some(watch) = self.watching(user) {
-            watch.note(now, Moment::Input(input.clone()));
+            watch.note(at, Moment::Input(input.clone()));
         }
     }
 

@@ -1,9 +1,10 @@
-//! Connected peers and what dialing others led to.
+//! Connected peers.
 //!
-//! Not here: what they hold ([`crate::node::availability`]), penalties.
+//! Not here: what they hold ([`crate::node::availability`]), those being dialed
+//! ([`crate::node::contacts`]), penalties.
 
 use crate::key::{PeerKey, RenditionKey};
-use crate::limits::{CONTACTS_MAX, NEIGHBORS_HARD};
+use crate::limits::NEIGHBORS_HARD;
 use crate::node::ranking::Estimate;
 use crate::node::wants::Wants;
 use crate::time::{Duration, Instant};
@@ -333,140 +334,9 @@ const fn without_place(bits: u64, at: usize) -> u64 {
 const _: () = assert!(NEIGHBORS_HARD <= 63);
 
 /// Makes room by a quarter, not by doubling: a million simulated nodes have neighbors.
-fn grow<T>(list: &mut Vec<T>) {
+pub(crate) fn grow<T>(list: &mut Vec<T>) {
     if list.len() == list.capacity() {
         list.reserve_exact(list.len() / 4 + 2);
-    }
-}
-
-/// A peer that is not connected and was dialed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Contact {
-    pub(crate) peer: PeerKey,
-    pub(crate) fails: u8,
-    pub(crate) dialing: bool,
-    /// While dialing: since when. Otherwise: not dialed before this.
-    pub(crate) at: Instant,
-}
-
-/// What dialing led to, by key.
-#[derive(Debug, Default)]
-pub(crate) struct Contacts {
-    list: Vec<Contact>,
-}
-
-impl Contacts {
-    pub(crate) fn may_dial(&self, now: Instant, peer: PeerKey) -> bool {
-        self.at(peer)
-            .map_or(true, |at| !self.list[at].dialing && self.list[at].at <= now)
-    }
-
-    /// Since when it is being dialed.
-    pub(crate) fn dialing_since(&self, peer: PeerKey) -> Option<Instant> {
-        let contact = self.list[self.at(peer).ok()?];
-        contact.dialing.then_some(contact.at)
-    }
-
-    /// When a failed peer may be dialed again.
-    pub(crate) fn retry_at(&self, peer: PeerKey) -> Option<Instant> {
-        let contact = self.list[self.at(peer).ok()?];
-        (!contact.dialing).then_some(contact.at)
-    }
-
-    /// Notes a dial. False when there is no room.
-    pub(crate) fn dial(&mut self, now: Instant, peer: PeerKey) -> bool {
-        match self.at(peer) {
-            Ok(at) => {
-                self.list[at].dialing = true;
-                self.list[at].at = now;
-            }
-            Err(_) => {
-                if self.list.len() >= CONTACTS_MAX && !self.forget_one() {
-                    return false;
-                }
-                let at = self.at(peer).unwrap_or_else(|at| at);
-                grow(&mut self.list);
-                self.list.insert(
-                    at,
-                    Contact {
-                        peer,
-                        fails: 0,
-                        dialing: true,
-                        at: now,
-                    },
-                );
-            }
-        }
-        true
-    }
-
-    /// Not dialed for a while: the dial failed, or the connection ended badly.
-    pub(crate) fn failed(&mut self, now: Instant, peer: PeerKey, backoff: Duration) {
-        let at = match self.at(peer) {
-            Ok(at) => at,
-            Err(_) => {
-                if self.list.len() >= CONTACTS_MAX && !self.forget_one() {
-                    return;
-                }
-                let at = self.at(peer).unwrap_or_else(|at| at);
-                grow(&mut self.list);
-                self.list.insert(
-                    at,
-                    Contact {
-                        peer,
-                        fails: 0,
-                        dialing: false,
-                        at: now,
-                    },
-                );
-                at
-            }
-        };
-        let contact = &mut self.list[at];
-        contact.dialing = false;
-        contact.fails = contact.fails.saturating_add(1);
-        contact.at = now + backoff.saturating_mul(1 << (contact.fails - 1).min(9));
-    }
-
-    pub(crate) fn connected(&mut self, peer: PeerKey) {
-        if let Ok(at) = self.at(peer) {
-            self.list.remove(at);
-        }
-    }
-
-    /// Dials under way.
-    pub(crate) fn dialing(&self) -> impl Iterator<Item = &Contact> {
-        self.list.iter().filter(|contact| contact.dialing)
-    }
-
-    pub(crate) fn heap_bytes(&self) -> usize {
-        self.list.capacity() * size_of::<Contact>()
-    }
-
-    pub(crate) fn check(&self) -> Result<(), String> {
-        if self.list.len() > CONTACTS_MAX || !self.list.is_sorted_by(|a, b| a.peer < b.peer) {
-            return Err("contacts are out of bounds or order".to_owned());
-        }
-        Ok(())
-    }
-
-    fn forget_one(&mut self) -> bool {
-        let idle = self
-            .list
-            .iter()
-            .enumerate()
-            .filter(|(_, contact)| !contact.dialing);
-        let oldest = idle.min_by_key(|(_, contact)| (contact.at, contact.peer));
-        let Some(at) = oldest.map(|(at, _)| at) else {
-            return false;
-        };
-        self.list.remove(at);
-        true
-    }
-
-    fn at(&self, peer: PeerKey) -> Result<usize, usize> {
-        self.list
-            .binary_search_by_key(&peer, |contact| contact.peer)
     }
 }
 

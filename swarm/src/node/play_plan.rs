@@ -132,12 +132,39 @@ impl NodeCore {
             }
         }
         if self.unmet {
-            // Who cannot be asked now may be with the next chunk.
-            self.wake_at_chunk(now, &play, position.0 + 1);
-        } else if end < chunk_count {
+            self.wake_for_another(now, &play, end.min(chunk_count));
+        }
+        if end < chunk_count {
             let next = self.window_grows(now, &play, feed, end);
             self.wake_at_chunk(now, &play, next);
         }
+    }
+
+    /// Looks again when time alone changes whom to ask for what nobody was asked for: on the next rung, or
+    /// when a holder that had no room may be asked again.
+    fn wake_for_another(&mut self, now: Instant, play: &Playback, end: u32) {
+        let unasked = |first, end| self.requests.unasked_until(play.rendition, first, end);
+        let partial = self.holdings.partial(play.rendition);
+        let mut need = Need::new(play.chunk(now), end);
+        let next = partial.and_then(|partial| need.next(&partial.held, unasked));
+        let mut wake = Instant::MAX;
+        if let Some((first, _)) = next.filter(|_| play.playing) {
+            let need = self.need(now, play, ChunkIndex(first));
+            let rung = Rung::of(need, &self.config.ladder);
+            let lower = rung.next_in(need, &self.config.ladder);
+            wake = lower.map_or(wake, |lower| now + lower);
+        }
+        // With the next chunk at the earliest: who had no room is not pressed.
+        let soonest = now + play.until(now, ChunkIndex(play.chunk(now).0 + 1));
+        for claim in self.availability.of(play.rendition) {
+            if let Some(holder) = self.neighbors.by_key(claim.peer) {
+                let retry = claim.retry_at.max(holder.retry_at);
+                if retry > now {
+                    wake = wake.min(retry.max(soonest));
+                }
+            }
+        }
+        self.wake_at(wake);
     }
 
     /// Looks again when the playhead is at `chunk`.

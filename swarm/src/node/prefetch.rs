@@ -67,6 +67,8 @@ impl NodeCore {
             let rate = partial.spec.bit_rate;
             let ahead = self.config.ahead;
             let mut chunks = self.config.start.head_chunks;
+            let head = partial.held.present_until(ChunkIndex(0));
+            let lacks_head = head.0 < chunks.min(partial.held.chunk_count());
             let probable = expected.chance_permille >= ahead.rest_chance_permille;
             let complete = self.has_all_of_play();
             let near = left.is_none_or(|left| left <= ahead.peers_max);
@@ -80,8 +82,8 @@ impl NodeCore {
             }
             // Without a play there is no hurry, and only the next one is worth the origin.
             let due = left.is_some_and(|left| left < ahead.origin_head_below);
-            if let Some(left) = left.filter(|_| !due) {
-                self.wake_at(now + left.saturating_sub(self.config.ahead.origin_head_below));
+            if let Some(left) = left.filter(|_| !due && lacks_head) {
+                self.wake_at(now + left.saturating_sub(ahead.origin_head_below));
             }
             self.fetch_wish(
                 now,

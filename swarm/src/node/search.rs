@@ -249,7 +249,6 @@ impl NodeCore {
     }
 
     fn search(&mut self, now: Instant) {
-        self.time_out_dials(now);
         let playing = self.playback.map(|play| play.rendition);
         let wants_more = self.wants_more_holders(now);
         for rendition in self.sought(now) {
@@ -428,12 +427,23 @@ impl NodeCore {
                 self.stats.dials = self.stats.dials.saturating_add(1);
                 self.emit(Output::Dial { peer });
                 wanted -= 1;
-                self.wake_at(now + self.config.search.dial_timeout);
             }
         }
     }
 
-    fn time_out_dials(&mut self, now: Instant) {
+    /// When the oldest dial under way counts as failed; the last moment there is without one. Apart
+    /// from the other deadlines, because mostly it comes through.
+    pub(crate) fn dial_wake(&self) -> Instant {
+        let timeout = self.config.search.dial_timeout;
+        let oldest = self.contacts.oldest_dial();
+        oldest.map_or(Instant::MAX, |began| began + timeout)
+    }
+
+    /// Gives up dials that take too long. Whether there were any.
+    pub(crate) fn time_out_dials(&mut self, now: Instant) -> bool {
+        if now < self.dial_wake() {
+            return false;
+        }
         let config = self.config.search;
         let late = |at: Instant| now.since(at) >= config.dial_timeout;
         let timed_out: Vec<PeerKey> = self
@@ -445,10 +455,8 @@ impl NodeCore {
         for peer in timed_out {
             self.contacts.failed(now, peer, config.dial_backoff);
         }
-        let next = self.contacts.dialing().map(|contact| contact.at).min();
-        if let Some(next) = next {
-            self.wake_at(next + config.dial_timeout);
-        }
+        self.search_plan.due = true;
+        true
     }
 
     /// Parts with the least useful neighbors while there are too many.

@@ -3,7 +3,7 @@
 //! Soft state like everything here; [`SwarmRegistry::expect_asks`] brings it back after a restart.
 //! Not here: which nodes are willing; they ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::key::{PeerKey, RenditionKey};
 use crate::registry::{Entry, SwarmRegistry, entry_at, expiry};
@@ -33,14 +33,19 @@ struct Want {
     asks: u16,
     /// Who asked last, or took an offer last: it asks again while it searches.
     asker: PeerKey,
-    /// Second of the last offer; zero is none.
-    offered: u32,
+    /// Offered to nobody before this second.
+    offer_at: u32,
 }
 
 /// Demand for what few hold.
 #[derive(Debug, Default)]
 pub(super) struct Rarity {
     wants: BTreeMap<RenditionKey, Want>,
+    /// Those of the wants that may be worth a copy: asked for since a look at them said no. Of a hundred
+    /// asks of a large world's nodes one finds something, so this is what they look through.
+    ripe: BTreeSet<RenditionKey>,
+    /// What was offered, with the second from which on it may be again, in that order.
+    offered: VecDeque<(u32, RenditionKey)>,
     cursor: u32,
 }
 
@@ -51,8 +56,20 @@ impl Rarity {
             Some(want) => {
                 want.asks = want.asks.saturating_add(1);
                 want.asker = asker;
+                if want.asks >= ASKS_MIN {
+                    self.ripe.insert(rendition);
+                }
             }
             None => self.expect(rendition, 1, asker),
+        }
+    }
+
+    /// What was offered long ago may be offered again.
+    fn ripen(&mut self, second: u32) {
+        while let Some((_, rendition)) = self.offered.pop_front_if(|(at, _)| *at <= second) {
+            if self.wants.contains_key(&rendition) {
+                self.ripe.insert(rendition);
+            }
         }
     }
 
@@ -62,15 +79,20 @@ impl Rarity {
                 want.asks /= 2;
                 want.asks > 0
             });
+            self.ripe.retain(|ripe| self.wants.contains_key(ripe));
+            self.offered
+                .retain(|(_, offered)| self.wants.contains_key(offered));
         }
         if self.wants.len() < WANTS_MAX {
-            let offered = 0;
             let want = Want {
                 asks,
                 asker,
-                offered,
+                offer_at: 0,
             };
             self.wants.insert(rendition, want);
+            if asks >= ASKS_MIN {
+                self.ripe.insert(rendition);
+            }
         }
     }
 }
@@ -94,15 +116,19 @@ impl SwarmRegistry {
     pub fn offer(&mut self, now: Instant, asker: PeerKey, limit: usize) -> Vec<RenditionKey> {
         let second = expiry::to_seconds(now).max(1);
         let mut plenty = Vec::new();
+        let mut unripe = Vec::new();
         let mut best: Vec<(u32, RenditionKey)> = Vec::new();
+        self.rarity.ripen(second);
         let from = self.rarity.cursor;
-        let behind = self.rarity.wants.range(RenditionKey(from)..);
-        let before = self.rarity.wants.range(..RenditionKey(from));
-        for (rendition, want) in behind.chain(before).take(SCANNED_MAX) {
+        let behind = self.rarity.ripe.range(RenditionKey(from)..);
+        let before = self.rarity.ripe.range(..RenditionKey(from));
+        for rendition in behind.chain(before).take(SCANNED_MAX) {
             self.rarity.cursor = rendition.0.wrapping_add(1);
-            let pending = want.offered > 0 && second.saturating_sub(want.offered) < OFFER_SECS;
-            if pending || want.asks < ASKS_MIN {
-                // Without a look at who has it, which costs most.
+            let Some(want) = self.rarity.wants.get(rendition) else {
+                continue;
+            };
+            if want.offer_at > second {
+                unripe.push(*rendition);
                 continue;
             }
             let entries = self.swarms.get(*rendition).map_or(&[][..], Vec::as_slice);
@@ -111,26 +137,33 @@ impl SwarmRegistry {
                 plenty.push(*rendition);
                 continue;
             }
-            let known = entry_at(entries, asker);
             let least = if holders > 0 {
                 ASKS_MIN
             } else {
                 ASKS_FOR_ORIGIN
             };
-            let worth = want.asks >= least;
-            if known.is_err() && worth {
+            if want.asks < least {
+                unripe.push(*rendition);
+            } else if entry_at(entries, asker).is_err() {
                 let missing = (self.config.rare_holders - holders) as u32;
                 best.push((u32::from(want.asks) * missing, *rendition));
             }
         }
         for rendition in plenty {
             self.rarity.wants.remove(&rendition);
+            self.rarity.ripe.remove(&rendition);
+        }
+        for rendition in unripe {
+            self.rarity.ripe.remove(&rendition);
         }
         best.sort_unstable_by_key(|(score, rendition)| (core::cmp::Reverse(*score), *rendition));
         best.truncate(limit);
         for (_, rendition) in &best {
             if let Some(want) = self.rarity.wants.get_mut(rendition) {
-                (want.offered, want.asker) = (second, asker);
+                let again = second.saturating_add(OFFER_SECS);
+                (want.offer_at, want.asker) = (again, asker);
+                self.rarity.ripe.remove(rendition);
+                self.rarity.offered.push_back((again, *rendition));
             }
         }
         best.into_iter().map(|(_, rendition)| rendition).collect()

@@ -1,0 +1,154 @@
+//! Peers that are not connected: dials under way, and what earlier ones led to.
+//!
+//! Not here: whom to dial ([`crate::node::search`]), connected peers
+//! ([`crate::node::neighbors`]).
+
+use crate::key::PeerKey;
+use crate::limits::CONTACTS_MAX;
+use crate::node::neighbors::grow;
+use crate::time::{Duration, Instant};
+
+/// A peer that is not connected and was dialed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Contact {
+    pub(crate) peer: PeerKey,
+    pub(crate) fails: u8,
+    pub(crate) dialing: bool,
+    /// While dialing: since when. Otherwise: not dialed before this.
+    pub(crate) at: Instant,
+}
+
+/// What dialing led to, by key.
+#[derive(Debug)]
+pub(crate) struct Contacts {
+    list: Vec<Contact>,
+    /// When the oldest dial under way began; the last moment there is without one.
+    oldest: Instant,
+}
+
+impl Default for Contacts {
+    fn default() -> Self {
+        Self {
+            list: Vec::new(),
+            oldest: Instant::MAX,
+        }
+    }
+}
+
+impl Contacts {
+    pub(crate) fn may_dial(&self, now: Instant, peer: PeerKey) -> bool {
+        self.at(peer)
+            .map_or(true, |at| !self.list[at].dialing && self.list[at].at <= now)
+    }
+
+    /// Since when it is being dialed.
+    pub(crate) fn dialing_since(&self, peer: PeerKey) -> Option<Instant> {
+        let contact = self.list[self.at(peer).ok()?];
+        contact.dialing.then_some(contact.at)
+    }
+
+    /// When a failed peer may be dialed again.
+    pub(crate) fn retry_at(&self, peer: PeerKey) -> Option<Instant> {
+        let contact = self.list[self.at(peer).ok()?];
+        (!contact.dialing).then_some(contact.at)
+    }
+
+    /// Notes a dial. False when there is no room.
+    pub(crate) fn dial(&mut self, now: Instant, peer: PeerKey) -> bool {
+        let Some(contact) = self.of(now, peer) else {
+            return false;
+        };
+        (contact.dialing, contact.at) = (true, now);
+        self.oldest = self.oldest.min(now);
+        true
+    }
+
+    /// What is known of a peer that is not connected. Nothing when there is no room.
+    fn of(&mut self, now: Instant, peer: PeerKey) -> Option<&mut Contact> {
+        let at = match self.at(peer) {
+            Ok(at) => at,
+            Err(_) => {
+                if self.list.len() >= CONTACTS_MAX && !self.forget_one() {
+                    return None;
+                }
+                let at = self.at(peer).unwrap_or_else(|at| at);
+                grow(&mut self.list);
+                let contact = Contact {
+                    peer,
+                    fails: 0,
+                    dialing: false,
+                    at: now,
+                };
+                self.list.insert(at, contact);
+                at
+            }
+        };
+        self.list.get_mut(at)
+    }
+
+    /// Not dialed for a while: the dial failed, or the connection ended badly.
+    pub(crate) fn failed(&mut self, now: Instant, peer: PeerKey, backoff: Duration) {
+        let Some(contact) = self.of(now, peer) else {
+            return;
+        };
+        contact.dialing = false;
+        contact.fails = contact.fails.saturating_add(1);
+        contact.at = now + backoff.saturating_mul(1 << (contact.fails - 1).min(9));
+        self.dial_ended();
+    }
+
+    pub(crate) fn connected(&mut self, peer: PeerKey) {
+        if let Ok(at) = self.at(peer) {
+            self.list.remove(at);
+            self.dial_ended();
+        }
+    }
+
+    fn dial_ended(&mut self) {
+        let began = self.dialing().map(|contact| contact.at);
+        self.oldest = began.min().unwrap_or(Instant::MAX);
+    }
+
+    /// When the oldest dial under way began, if one is.
+    pub(crate) fn oldest_dial(&self) -> Option<Instant> {
+        (self.oldest < Instant::MAX).then_some(self.oldest)
+    }
+
+    /// Dials under way.
+    pub(crate) fn dialing(&self) -> impl Iterator<Item = &Contact> {
+        self.list.iter().filter(|contact| contact.dialing)
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.list.capacity() * size_of::<Contact>()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.list.len() > CONTACTS_MAX || !self.list.is_sorted_by(|a, b| a.peer < b.peer) {
+            return Err("contacts are out of bounds or order".to_owned());
+        }
+        if self.oldest_dial() != self.dialing().map(|contact| contact.at).min() {
+            return Err("the oldest dial is not the one noted".to_owned());
+        }
+        Ok(())
+    }
+
+    fn forget_one(&mut self) -> bool {
+        let idle = self
+            .list
+            .iter()
+            .enumerate()
+            .filter(|(_, contact)| !contact.dialing);
+        let oldest = idle.min_by_key(|(_, contact)| (contact.at, contact.peer));
+        let Some(at) = oldest.map(|(at, _)| at) else {
+            return false;
+        };
+        self.list.remove(at);
+        true
+    }
+
+    fn at(&self, peer: PeerKey) -> Result<usize, usize> {
+        self.list
+            .binary_search_by_key(&peer, |contact| contact.peer)
+    }
+}
