@@ -105,7 +105,7 @@ pub struct NodeCore {
     pub(crate) requests: Requests,
     pub(crate) searches: Vec<Search>,
     pub(crate) search_plan: SearchPlan,
-    /// When time alone changes it.
+    /// When time alone changes it: a deadline apart from `wake`, because mostly a holder comes before.
     pub(crate) search_wake: Instant,
     pub(crate) overlay: Overlay,
     pub(crate) origin: OriginPolicy,
@@ -197,6 +197,7 @@ impl NodeCore {
         // An input that concerns others leaves the node's own plans and deadline as they are.
         let concern = self.concern(&input);
         self.search_plan.due |= concern::concerns_search(&input);
+        let ends_dial = concern::ends_dial(&input);
         let complete = self.holdings.complete();
         match input {
             Input::Command(command) => self.handle_command(now, command),
@@ -232,9 +233,14 @@ impl NodeCore {
         // With a complete rendition its play, pin or expectation is over.
         let concerns = concerns || self.holdings.complete() != complete;
         let concerns = self.time_out_dials(now) || concerns;
-        if concerns || self.wake <= now || self.hedge_wake <= now && self.watch_requests(now) {
+        let due = self.wake <= now || self.search_wake <= now;
+        if concerns || due || self.hedge_wake <= now && self.watch_requests(now) {
             self.plan(now);
         } else if !self.shut_down {
+            if ends_dial && self.search_wake < Instant::MAX {
+                // Holders are being looked for, and this may be one.
+                self.plan_search(now);
+            }
             if self.interest.has_newcomers() || self.neighbors.has_news() {
                 self.plan_news(now);
             }
@@ -265,7 +271,9 @@ impl NodeCore {
     /// When [`Input::Timeout`] is due, if at all. Ask after draining the outputs.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let wake = self.wake.min(self.hedge_wake).min(self.dial_wake());
+        let wake = self.wake.min(self.hedge_wake);
+        let wake = wake.min(self.search_wake).min(self.dial_wake());
+        let wake = wake.min(self.announce_wake());
         (wake < Instant::MAX).then_some(wake)
     }
 
@@ -330,6 +338,7 @@ impl NodeCore {
         (self.wake, self.hedge_wake) = (Instant::MAX, Instant::MAX);
         self.unmet = false;
         if self.shut_down {
+            self.search_wake = Instant::MAX;
             return;
         }
         self.finish_pins();

@@ -40,7 +40,9 @@ impl NodeCore {
                     self.availability.claims_of(*peer) > 0 || self.requests.to_peer(*peer) > 0,
                 ),
                 NeighborEvent::Rtt(_) => Concern::None,
-                NeighborEvent::DialFailed | NeighborEvent::Misbehaved => Concern::Plans,
+                // Somebody else may be dialed, which needs no more than a search.
+                NeighborEvent::DialFailed => Concern::Unmet,
+                NeighborEvent::Misbehaved => Concern::Plans,
             },
             Input::Tracker(TrackerEvent::Announced { .. } | TrackerEvent::Rtt(_))
             | Input::Store(StoreEvent::Evicted { .. }) => Concern::None,
@@ -84,6 +86,17 @@ pub(crate) const fn concerns_search(input: &Input) -> bool {
         Input::Command(command) => !matches!(command, Command::Playhead { .. }),
         Input::Tracker(_) => true,
     }
+}
+
+/// Whether a neighbor came, or did not.
+pub(crate) const fn ends_dial(input: &Input) -> bool {
+    let Input::Neighbor { event, .. } = input else {
+        return false;
+    };
+    matches!(
+        event,
+        NeighborEvent::Connected { .. } | NeighborEvent::DialFailed
+    )
 }
 
 const fn unmet_if(relevant: bool) -> Concern {

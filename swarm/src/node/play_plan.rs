@@ -13,6 +13,7 @@ use crate::node::picker::{Need, origin_chunks, rarest_first, span, span_chunks};
 use crate::node::playback::Playback;
 use crate::node::requests::Request;
 use crate::node::sources::{Candidate, Order};
+use crate::node::window::Feed;
 use crate::time::{Duration, Instant};
 
 /// Runs of missing chunks looked at in one pass: more than can be asked for at once.
@@ -134,7 +135,9 @@ impl NodeCore {
         if self.unmet {
             self.wake_for_another(now, &play, end.min(chunk_count));
         }
-        if end < chunk_count {
+        // The origin has a rule of its own for when it goes on.
+        let waits = self.unmet && matches!(feed, Feed::Origin);
+        if end < chunk_count && !waits {
             let next = self.window_grows(now, &play, feed, end);
             self.wake_at_chunk(now, &play, next);
         }

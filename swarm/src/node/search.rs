@@ -245,7 +245,6 @@ impl NodeCore {
             (self.wake, self.unmet) = (wake, unmet);
         }
         self.unmet |= self.search_plan.unmet;
-        self.wake_at(self.search_wake);
     }
 
     fn search(&mut self, now: Instant) {
@@ -300,7 +299,8 @@ impl NodeCore {
                 sought.add(rendition);
             }
         };
-        if let Some(play) = &self.playback {
+        let play = self.playback.as_ref();
+        if let Some(play) = play.filter(|play| self.holdings.partial(play.rendition).is_some()) {
             // Holders usually come with the play; asking for them again would cost a request.
             let grace = play.began + self.holders_grace(play);
             let mut searches = self.searches.iter();

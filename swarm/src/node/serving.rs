@@ -124,29 +124,28 @@ impl NodeCore {
         if !self.config.peers {
             return;
         }
-        match self.announcer.due(now) {
-            Some(Due::Everything) => {
-                let units = self.config.news.partial_units;
-                let partial = self.holdings.partials().map(|partial| partial.key);
-                let partial = partial.filter(|key| self.holdings.units(*key) >= units);
-                let all: Vec<_> = self.holdings.full_keys().chain(partial).collect();
-                let all = if self.uploads.allowed() {
-                    all
-                } else {
-                    Vec::new()
-                };
-                self.announce(all);
+        while let Some(due) = self.announcer.due(now) {
+            match due {
+                Due::Everything if !self.uploads.allowed() => self.announce(Vec::new()),
+                Due::Everything => {
+                    let units = self.config.news.partial_units;
+                    let partial = self.holdings.partials().map(|partial| partial.key);
+                    let partial = partial.filter(|key| self.holdings.units(*key) >= units);
+                    self.announce(self.holdings.full_keys().chain(partial).collect());
+                }
+                Due::Changes(changes) => self.announce(changes),
+                Due::Nothing => {
+                    let entries = Vec::new();
+                    self.emit(Output::Announce { entries });
+                }
             }
-            Some(Due::Changes(changes)) => self.announce(changes),
-            Some(Due::Nothing) => {
-                let entries = Vec::new();
-                self.emit(Output::Announce { entries });
-            }
-            None => {}
         }
-        if let Some(next) = self.announcer.next() {
-            self.wake_at(next);
-        }
+    }
+
+    /// When the tracker is to be told something: a deadline apart, because nothing else follows.
+    pub(crate) fn announce_wake(&self) -> Instant {
+        let next = self.announcer.next().filter(|_| self.config.peers);
+        next.filter(|_| !self.shut_down).unwrap_or(Instant::MAX)
     }
 
     fn announce(&mut self, renditions: Vec<RenditionKey>) {
