@@ -199,6 +199,33 @@ impl NodeCore {
         self.search_plan.due |= concern::concerns_search(&input);
         let ends_dial = concern::ends_dial(&input);
         let complete = self.holdings.complete();
+        self.take_in(now, input);
+        let concerns = match concern {
+            Concern::None => false,
+            Concern::Unmet => self.unmet,
+            Concern::Plans => true,
+        };
+        // With a complete rendition its play, pin or expectation is over.
+        let concerns = concerns || self.holdings.complete() != complete;
+        let concerns = self.time_out_dials(now) || concerns;
+        let due = self.wake <= now || self.search_wake <= now;
+        if concerns || due || self.hedge_wake <= now && self.watch_requests(now) {
+            self.plan(now);
+        } else if !self.shut_down {
+            if ends_dial && self.search_wake < Instant::MAX {
+                // Holders are being looked for, and this may be one.
+                self.plan_search(now);
+            }
+            if self.interest.has_newcomers() || self.neighbors.has_news() {
+                self.plan_news(now);
+            }
+            self.plan_cache(now);
+            self.plan_announces(now);
+        }
+    }
+
+    /// Changes the state by what an input says.
+    fn take_in(&mut self, now: Instant, input: Input) {
         match input {
             Input::Command(command) => self.handle_command(now, command),
             Input::Neighbor { peer, event } => self.handle_neighbor(now, peer, event),
@@ -224,28 +251,6 @@ impl NodeCore {
             Input::Tracker(event) => self.handle_tracker(now, event),
             Input::Store(event) => self.handle_store(now, event),
             Input::Timeout => {}
-        }
-        let concerns = match concern {
-            Concern::None => false,
-            Concern::Unmet => self.unmet,
-            Concern::Plans => true,
-        };
-        // With a complete rendition its play, pin or expectation is over.
-        let concerns = concerns || self.holdings.complete() != complete;
-        let concerns = self.time_out_dials(now) || concerns;
-        let due = self.wake <= now || self.search_wake <= now;
-        if concerns || due || self.hedge_wake <= now && self.watch_requests(now) {
-            self.plan(now);
-        } else if !self.shut_down {
-            if ends_dial && self.search_wake < Instant::MAX {
-                // Holders are being looked for, and this may be one.
-                self.plan_search(now);
-            }
-            if self.interest.has_newcomers() || self.neighbors.has_news() {
-                self.plan_news(now);
-            }
-            self.plan_cache(now);
-            self.plan_announces(now);
         }
     }
 

@@ -78,9 +78,10 @@ impl Breakdown {
             group.plays += 1;
             group.stalled_plays += u64::from(row.stalls > 0);
             group.refused_plays += u64::from(row.ending == Ending::Refused);
-            group.server += row.server;
-            group.peers += row.peers;
-            group.cache += row.cache;
+            let [server, peers, cache] = row.heard();
+            group.server += server;
+            group.peers += peers;
+            group.cache += cache;
         }
     }
 

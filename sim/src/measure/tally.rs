@@ -53,11 +53,19 @@ pub(crate) struct PlayRow {
     pub(crate) stalled: u64,
     /// Why it stalled first.
     pub(crate) cause: Option<StallCause>,
-    pub(crate) server: u64,
-    pub(crate) peers: u64,
-    pub(crate) cache: u64,
-    pub(crate) fetched: u64,
+    /// Bytes heard, by where they came from, and fetched: of one track.
+    pub(crate) server: u32,
+    pub(crate) peers: u32,
+    pub(crate) cache: u32,
+    pub(crate) fetched: u32,
     pub(crate) ending: Ending,
+}
+
+impl PlayRow {
+    /// Bytes heard from the origin, from peers and from the cache.
+    pub(crate) fn heard(&self) -> [u64; 3] {
+        [self.server.into(), self.peers.into(), self.cache.into()]
+    }
 }
 
 /// One minute.
@@ -273,14 +281,15 @@ impl Tally {
     }
 
     pub(crate) fn note_play(&mut self, row: PlayRow) {
-        let heard = [row.server, row.peers, row.cache];
+        let heard = row.heard();
+        let [server, peers, cache] = heard;
         if row.released {
             self.released.note(heard, row.start_latency);
         }
-        self.server += row.server;
-        self.peers += row.peers;
-        self.cache += row.cache;
-        self.fetched += row.fetched;
+        self.server += server;
+        self.peers += peers;
+        self.cache += cache;
+        self.fetched += u64::from(row.fetched);
         self.plays += 1;
         self.random_plays += u64::from(!row.expected);
         self.cached_plays += u64::from(row.cached);

@@ -267,6 +267,13 @@ impl Network {
         flows.map(|flow| self.flows[flow.0 as usize].rate).sum()
     }
 
+    /// Nobody uses a link for a while: gives its unused memory back.
+    pub fn rest(&mut self, link: LinkId) {
+        if let Some(link) = self.links.get_mut(link.0 as usize) {
+            link.flows.shrink_to_fit();
+        }
+    }
+
     /// Takes the flows whose rate changed since the last call.
     pub fn take_changed(&mut self, into: &mut Vec<FlowId>) {
         into.clear();

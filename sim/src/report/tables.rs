@@ -42,7 +42,7 @@ fn series<'a>(_: &'a Scenario, run: &'a SeedRun) -> Table<'a> {
         .build()
 }
 
-/// Play by play, the first so many of each seed.
+/// Play by play: one in so many of the whole run of each seed.
 fn plays<'a>(scenario: &'a Scenario, run: &'a SeedRun) -> Table<'a> {
     let name = |name: Option<&'a String>| Cow::Borrowed(name.map_or("", String::as_str));
     let region = |at: u8| name(scenario.region.get(at as usize).map(|region| &region.name));
@@ -64,10 +64,10 @@ fn plays<'a>(scenario: &'a Scenario, run: &'a SeedRun) -> Table<'a> {
         .count("stalls", |row| row.stalls.into())
         .number("stalled_ms", |row| row.stalled as f64 / 1e3)
         .word("cause", |row| row.cause.map_or("", StallCause::name).into())
-        .count("server_bytes", |row| row.server)
-        .count("peer_bytes", |row| row.peers)
-        .count("cache_bytes", |row| row.cache)
-        .count("fetched_bytes", |row| row.fetched)
+        .count("server_bytes", |row| row.server.into())
+        .count("peer_bytes", |row| row.peers.into())
+        .count("cache_bytes", |row| row.cache.into())
+        .count("fetched_bytes", |row| row.fetched.into())
         .word("ending", |row| ending(row.ending).into())
         .build()
 }

@@ -348,6 +348,7 @@ impl World {
             Some((playing.from, until.min(playing.stop_at).max(playing.from))),
         ];
         let (server, peers, cache) = self.sources(user, playing.track, &heard);
+        let bytes = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let (freezes, frozen) = self.freezes(user, playing.number, server + peers + cache);
         let fetched = self.fetched(user, playing.track);
         let ended = Moment::Ended {
@@ -378,10 +379,10 @@ impl World {
                 local_stalls: freezes,
                 stalled: playing.stalled_micros + waits + frozen,
                 cause: playing.cause.or(hung),
-                server,
-                peers,
-                cache,
-                fetched,
+                server: bytes(server),
+                peers: bytes(peers),
+                cache: bytes(cache),
+                fetched: bytes(fetched),
                 ending,
             });
         }

@@ -72,7 +72,9 @@ impl World {
             return;
         }
         let gone = self.chunks_gone(&transfer, flow, self.now);
-        let on_its_way = transfer.untold_first().filter(|(left, _)| *left <= self.now);
+        let on_its_way = transfer
+            .untold_first()
+            .filter(|(left, _)| *left <= self.now);
         let transfer = self.transfers.of(id);
         transfer.followed = true;
         transfer.mark = gone + 1;

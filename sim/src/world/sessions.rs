@@ -196,6 +196,11 @@ impl World {
         for id in online.incoming {
             self.forget(id);
         }
+        // Most people are offline most of the time.
+        self.shelves[user as usize].shrink();
+        let person = *self.person(user);
+        self.network.rest(person.up);
+        self.network.rest(person.down);
     }
 
     /// Time until somebody who is online listens again.

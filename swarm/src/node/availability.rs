@@ -36,7 +36,6 @@ impl Units {
 /// One peer's claim on one rendition.
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
-    pub(crate) rendition: RenditionKey,
     pub(crate) peer: PeerKey,
     /// Place in the list that named it; lower is better.
     pub(crate) order: u8,
@@ -75,9 +74,19 @@ impl Claim {
     }
 }
 
+/// The claims on one rendition: a run of all.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    rendition: RenditionKey,
+    /// The place after its last.
+    end: u16,
+}
+
 /// All claims, by rendition and peer.
 #[derive(Debug, Default)]
 pub(crate) struct Availability {
+    /// By rendition. A handful, so that looking through them is all it takes to find a rendition's claims.
+    groups: Vec<Group>,
     claims: Vec<Claim>,
 }
 
@@ -99,7 +108,7 @@ impl Availability {
                     claim.believe(believed, None);
                 }
             }
-            Err(at) => self.insert(at, rendition, peer, order, (believed, None)),
+            Err(_) => self.insert(rendition, peer, order, (believed, None)),
         }
     }
 
@@ -121,7 +130,7 @@ impl Availability {
                 claim.retry_at = Instant::START;
             }
             Err(_) if believed == Believed::Nothing => {}
-            Err(at) => self.insert(at, rendition, peer, u8::MAX, (believed, units)),
+            Err(_) => self.insert(rendition, peer, u8::MAX, (believed, units)),
         }
     }
 
@@ -148,24 +157,58 @@ impl Availability {
 
     /// The peer is gone for good, or not to be believed.
     pub(crate) fn forget_peer(&mut self, peer: PeerKey) {
-        self.claims.retain(|claim| claim.peer != peer);
+        self.retain(|_, claim| claim.peer != peer);
     }
 
     /// Keeps only claims on renditions that `keep` wants.
     pub(crate) fn keep_only(&mut self, keep: impl Fn(RenditionKey) -> bool) {
-        self.claims.retain(|claim| keep(claim.rendition));
+        self.retain(|rendition, _| keep(rendition));
         if self.claims.capacity() > self.claims.len() + self.claims.len() / 2 + 16 {
             self.claims.shrink_to_fit();
         }
     }
 
     pub(crate) fn of(&self, rendition: RenditionKey) -> &[Claim] {
-        let start = self
-            .claims
-            .partition_point(|claim| claim.rendition < rendition);
-        let rest = &self.claims[start..];
-        let count = rest.partition_point(|claim| claim.rendition <= rendition);
-        &rest[..count]
+        &self.claims[self.run(rendition)]
+    }
+
+    /// The places of the claims on a rendition, if there are any.
+    fn run(&self, rendition: RenditionKey) -> core::ops::Range<usize> {
+        let mut start = 0;
+        for group in &self.groups {
+            let end = usize::from(group.end);
+            if group.rendition == rendition {
+                return start..end;
+            }
+            start = end;
+        }
+        0..0
+    }
+
+    fn retain(&mut self, keep: impl Fn(RenditionKey, &Claim) -> bool) {
+        let groups = &mut self.groups;
+        let (mut group, mut at, mut kept) = (0, 0, 0);
+        self.claims.retain(|claim| {
+            while groups[group].end <= at {
+                groups[group].end = kept;
+                group += 1;
+            }
+            at += 1;
+            let stays = keep(groups[group].rendition, claim);
+            kept += u16::from(stays);
+            stays
+        });
+        groups
+            .iter_mut()
+            .skip(group)
+            .for_each(|last| last.end = kept);
+        self.drop_empty_groups();
+    }
+
+    fn drop_empty_groups(&mut self) {
+        let mut before = 0;
+        self.groups
+            .retain(|group| core::mem::replace(&mut before, group.end) < group.end);
     }
 
     #[cfg(test)]
@@ -180,58 +223,101 @@ impl Availability {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.claims.capacity() * size_of::<Claim>()
+        self.claims.capacity() * size_of::<Claim>() + self.groups.capacity() * size_of::<Group>()
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
-        let key = |claim: &Claim| (claim.rendition, claim.peer);
-        if self.claims.len() > CLAIMS_MAX || !self.claims.is_sorted_by(|a, b| key(a) < key(b)) {
+        let ends = self.groups.iter().map(|group| usize::from(group.end));
+        let whole = ends.clone().last().unwrap_or(0) == self.claims.len();
+        let filled =
+            ends.is_sorted_by(|a, b| a < b) && self.groups.first().is_none_or(|g| g.end > 0);
+        let grouped = self.groups.is_sorted_by(|a, b| a.rendition < b.rendition);
+        let by_peer = |group: &Group| {
+            self.of(group.rendition)
+                .is_sorted_by(|a, b| a.peer < b.peer)
+        };
+        let ordered = whole && filled && grouped && self.groups.iter().all(by_peer);
+        if self.claims.len() > CLAIMS_MAX || !ordered {
             return Err("claims are out of bounds or order".to_owned());
         }
         Ok(())
     }
 
+    /// Where a claim is, or belongs.
     fn at(&self, rendition: RenditionKey, peer: PeerKey) -> Result<usize, usize> {
-        self.claims
-            .binary_search_by_key(&(rendition, peer), |claim| (claim.rendition, claim.peer))
+        let run = self.run(rendition);
+        if run.is_empty() {
+            return Err(self.start_of(self.group_at(rendition).unwrap_or_else(|at| at)));
+        }
+        let start = run.start;
+        let found = self.claims[run].binary_search_by_key(&peer, |claim| claim.peer);
+        found.map(|at| start + at).map_err(|at| start + at)
+    }
+
+    fn group_at(&self, rendition: RenditionKey) -> Result<usize, usize> {
+        self.groups
+            .binary_search_by_key(&rendition, |group| group.rendition)
+    }
+
+    fn start_of(&self, group: usize) -> usize {
+        let before = group
+            .checked_sub(1)
+            .and_then(|before| self.groups.get(before));
+        before.map_or(0, |before| usize::from(before.end))
     }
 
     /// When full, a claim that is worth nothing gives way; otherwise the new one is not kept.
     fn insert(
         &mut self,
-        at: usize,
         rendition: RenditionKey,
         peer: PeerKey,
         order: u8,
         (believed, units): (Believed, Option<Box<Units>>),
     ) {
+        if self.claims.len() >= CLAIMS_MAX {
+            let useless = |claim: &Claim| claim.believed == Believed::Nothing;
+            let Some(useless) = self.claims.iter().position(useless) else {
+                return;
+            };
+            self.remove(useless);
+        } else if self.claims.len() == self.claims.capacity() {
+            // By a quarter, not by doubling: a million simulated nodes have claims.
+            self.claims.reserve_exact(self.claims.len() / 4 + 8);
+        }
         let claim = Claim {
-            rendition,
             peer,
             order,
             believed,
             units,
             retry_at: Instant::START,
         };
-        if self.claims.len() < CLAIMS_MAX {
-            if self.claims.len() == self.claims.capacity() {
-                // By a quarter, not by doubling: a million simulated nodes have claims.
-                self.claims.reserve_exact(self.claims.len() / 4 + 8);
+        let at = self.at(rendition, peer).unwrap_or_else(|at| at);
+        self.claims.insert(at, claim);
+        let group = match self.group_at(rendition) {
+            Ok(group) => group,
+            Err(group) => {
+                let end = self.start_of(group) as u16;
+                self.groups.insert(group, Group { rendition, end });
+                group
             }
-            self.claims.insert(at, claim);
-            return;
-        }
-        let useless = |claim: &Claim| claim.believed == Believed::Nothing;
-        if let Some(useless) = self.claims.iter().position(useless) {
-            self.claims.remove(useless);
-            let at = if useless < at { at - 1 } else { at };
-            self.claims.insert(at, claim);
-        }
+        };
+        let behind = self.groups.iter_mut().skip(group);
+        behind.for_each(|group| group.end += 1);
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.claims.remove(at);
+        let behind = self.groups.iter_mut();
+        let behind = behind.filter(|group| usize::from(group.end) > at);
+        behind.for_each(|group| group.end -= 1);
+        self.drop_empty_groups();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     const R: RenditionKey = RenditionKey(1);
@@ -269,5 +355,37 @@ mod tests {
         all.named(R, PeerKey(9_999), true, 0);
         assert!(all.claim(R, PeerKey(9_999)).is_some() && all.claim(R, PeerKey(7)).is_none());
         all.check().expect("in order");
+    }
+
+    /// Against a map, with claims that come and go in any order.
+    #[test]
+    fn the_claims_of_a_rendition_are_found_whatever_came_and_went() {
+        let mut rng = crate::rng::SeededRng::new([5; 32]);
+        let (mut all, mut oracle) = (Availability::default(), BTreeMap::new());
+        for _ in 0..5_000 {
+            let (rendition, peer) = (rng.below(6) as u32, rng.below(9) as u32);
+            match rng.below(20) {
+                0 => {
+                    all.forget_peer(PeerKey(peer));
+                    oracle.retain(|(_, other), ()| *other != peer);
+                }
+                1 => {
+                    all.keep_only(|key| key.0 != rendition);
+                    oracle.retain(|(other, _), ()| *other != rendition);
+                }
+                _ => {
+                    all.named(RenditionKey(rendition), PeerKey(peer), true, 0);
+                    oracle.insert((rendition, peer), ());
+                }
+            }
+            all.check().expect("in order");
+            for rendition in 0..6 {
+                let found = all.of(RenditionKey(rendition)).iter();
+                let found: Vec<u32> = found.map(|claim| claim.peer.0).collect();
+                let known = oracle.range((rendition, 0)..(rendition + 1, 0));
+                let known: Vec<u32> = known.map(|((_, peer), ())| *peer).collect();
+                assert_eq!(found, known);
+            }
+        }
     }
 }

@@ -257,6 +257,20 @@ fn the_most_wanted_of_what_few_hold_is_offered_once_at_a_time() {
 }
 
 #[test]
+fn what_was_not_worth_a_copy_is_looked_at_again_when_somebody_asks() {
+    let mut registry = registry(9);
+    let rare = RenditionKey(1);
+    for asker in [3, 4] {
+        registry.lookup(T0, PeerKey(asker), rare, 10);
+    }
+    assert_eq!(registry.offer(T0, PeerKey(7), 4), [], "nobody has it");
+    registry.announce(T0, PeerKey(0), rare, Some(Held::Full));
+    assert_eq!(registry.offer(T0, PeerKey(7), 4), []);
+    registry.lookup(T0, PeerKey(5), rare, 10);
+    assert_eq!(registry.offer(T0, PeerKey(7), 4), [rare]);
+}
+
+#[test]
 fn remembered_demand_is_bounded_and_the_most_wanted_stay() {
     let mut registry = registry(1);
     let famous = RenditionKey(u32::MAX - 1);

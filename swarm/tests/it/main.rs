@@ -2,6 +2,7 @@
 //! inputs against the invariants.
 
 mod continuity;
+mod deadlines;
 mod fairness;
 mod fallback;
 mod hedging;

@@ -1,0 +1,100 @@
+//! When a core wants to be woken: not for what came true meanwhile. One core, its inputs by hand.
+
+use antiphon_protocol::{BitRate, ByteCount, Geometry};
+use antiphon_swarm::node::input::{
+    Command, Expected, FetchEvent, Keep, RenditionSpec, Restored, TrackerEvent,
+};
+use antiphon_swarm::{Duration, Input, Instant, NodeConfig, NodeCore, Output, PeerKey};
+
+use crate::inputs::{TRACK, connected, introduce, named, play, sounds};
+
+/// Long after every dial, lookup and announce of a play; the first ask what to keep comes after ten
+/// minutes.
+const LATER: Duration = Duration::from_secs(9 * 60);
+
+fn node() -> NodeCore {
+    let mut core = NodeCore::new(NodeConfig::antiphon(), [3; 32]);
+    tell(
+        &mut core,
+        Instant::START,
+        Input::Tracker(TrackerEvent::Reachable),
+    );
+    core
+}
+
+/// Hands an input over; whatever is fetched comes at once. The peers dialed.
+fn tell(core: &mut NodeCore, now: Instant, input: Input) -> Vec<PeerKey> {
+    let mut dialed = Vec::new();
+    let mut inputs = vec![input];
+    while let Some(input) = inputs.pop() {
+        core.handle(now, input);
+        while let Some(output) = core.poll_output() {
+            match output {
+                Output::Dial { peer } => dialed.push(peer),
+                Output::Fetch { fetch, .. } => {
+                    let event = FetchEvent::Done;
+                    inputs.push(Input::Fetch { fetch, event });
+                }
+                _ => {}
+            }
+        }
+    }
+    dialed
+}
+
+fn sleeps_at(core: &NodeCore, now: Instant) -> bool {
+    core.poll_timeout().is_none_or(|due| due >= now + LATER)
+}
+
+#[test]
+fn a_play_of_what_is_here_waits_for_nothing() {
+    let (mut core, now) = (node(), Instant::START);
+    let spec = RenditionSpec {
+        geometry: Geometry::new(ByteCount(4_000_000)).expect("legal"),
+        bit_rate: BitRate(160_000),
+    };
+    let restored = Restored {
+        rendition: TRACK,
+        spec,
+        held: None,
+        idle: Duration::ZERO,
+        keep: Keep::Cached,
+    };
+    tell(
+        &mut core,
+        now,
+        Input::Command(Command::Restore(vec![restored])),
+    );
+    assert!(core.is_complete(TRACK));
+    // The tracker hears of it.
+    let now = now + Duration::from_secs(2);
+    tell(&mut core, now, Input::Timeout);
+    tell(&mut core, now, play());
+    tell(&mut core, now, sounds());
+    assert!(sleeps_at(&core, now), "{:?}", core.poll_timeout());
+}
+
+#[test]
+fn holders_that_came_are_not_waited_for() {
+    let (mut core, now) = (node(), Instant::START);
+    tell(&mut core, now, introduce());
+    let expected = Expected {
+        rendition: TRACK,
+        chance_permille: 600,
+    };
+    tell(
+        &mut core,
+        now,
+        Input::Command(Command::Expect {
+            next: vec![expected],
+        }),
+    );
+    let dialed = tell(&mut core, now, named([1, 2]));
+    assert_eq!(dialed, [PeerKey(1), PeerKey(2)]);
+    assert!(!sleeps_at(&core, now), "a dial may get no answer");
+    let now = now + Duration::from_millis(50);
+    for peer in dialed {
+        tell(&mut core, now, connected(peer));
+    }
+    assert!(sleeps_at(&core, now), "{:?}", core.poll_timeout());
+}
