@@ -228,7 +228,8 @@ impl Availability {
 
     pub(crate) fn check(&self) -> Result<(), String> {
         let ends = self.groups.iter().map(|group| usize::from(group.end));
-        let whole = ends.clone().last().unwrap_or(0) == self.claims.len();
+        let all = self.groups.last().map_or(0, |group| usize::from(group.end));
+        let whole = all == self.claims.len();
         let filled =
             ends.is_sorted_by(|a, b| a < b) && self.groups.first().is_none_or(|g| g.end > 0);
         let grouped = self.groups.is_sorted_by(|a, b| a.rendition < b.rendition);
