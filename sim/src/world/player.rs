@@ -348,7 +348,6 @@ impl World {
             Some((playing.from, until.min(playing.stop_at).max(playing.from))),
         ];
         let (server, peers, cache) = self.sources(user, playing.track, &heard);
-        let bytes = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let (freezes, frozen) = self.freezes(user, playing.number, server + peers + cache);
         let fetched = self.fetched(user, playing.track);
         let ended = Moment::Ended {
@@ -362,6 +361,7 @@ impl World {
         if playing.asked >= self.settle {
             let released = playing.track >= self.music.tracks();
             let person = self.person(user);
+            let bytes = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
             self.tally.note_play(PlayRow {
                 user,
                 number: playing.number,

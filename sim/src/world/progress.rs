@@ -3,8 +3,8 @@
 //!
 //! A span that somebody waits for, or that takes long, is told of as it comes. Of any other only the
 //! end is an event; what came before is told as soon as its node acts or looks, the first chunk as of
-//! when it came, so that no decision sees less than the node itself would have seen. Not here: what becomes of what
-//! arrived ([`super::deliver`]).
+//! when it came, so that no decision sees less than the node itself would have seen. Not here: what
+//! becomes of what arrived ([`super::deliver`]).
 
 use antiphon_protocol::peer::Priority;
 use antiphon_protocol::{CHUNK_BYTES, ChunkIndex};

@@ -169,20 +169,24 @@ impl Availability {
     }
 
     pub(crate) fn of(&self, rendition: RenditionKey) -> &[Claim] {
-        &self.claims[self.run(rendition)]
+        &self.claims[self.group(rendition).1]
     }
 
-    /// The places of the claims on a rendition, if there are any.
-    fn run(&self, rendition: RenditionKey) -> core::ops::Range<usize> {
+    /// Where the group of a rendition is, or belongs, and the places of its claims: none at its place, if
+    /// there are none.
+    fn group(&self, rendition: RenditionKey) -> (usize, core::ops::Range<usize>) {
         let mut start = 0;
-        for group in &self.groups {
+        for (at, group) in self.groups.iter().enumerate() {
             let end = usize::from(group.end);
             if group.rendition == rendition {
-                return start..end;
+                return (at, start..end);
+            }
+            if group.rendition > rendition {
+                return (at, start..start);
             }
             start = end;
         }
-        0..0
+        (self.groups.len(), start..start)
     }
 
     fn retain(&mut self, keep: impl Fn(RenditionKey, &Claim) -> bool) {
@@ -246,25 +250,10 @@ impl Availability {
 
     /// Where a claim is, or belongs.
     fn at(&self, rendition: RenditionKey, peer: PeerKey) -> Result<usize, usize> {
-        let run = self.run(rendition);
-        if run.is_empty() {
-            return Err(self.start_of(self.group_at(rendition).unwrap_or_else(|at| at)));
-        }
+        let (_, run) = self.group(rendition);
         let start = run.start;
         let found = self.claims[run].binary_search_by_key(&peer, |claim| claim.peer);
         found.map(|at| start + at).map_err(|at| start + at)
-    }
-
-    fn group_at(&self, rendition: RenditionKey) -> Result<usize, usize> {
-        self.groups
-            .binary_search_by_key(&rendition, |group| group.rendition)
-    }
-
-    fn start_of(&self, group: usize) -> usize {
-        let before = group
-            .checked_sub(1)
-            .and_then(|before| self.groups.get(before));
-        before.map_or(0, |before| usize::from(before.end))
     }
 
     /// When full, a claim that is worth nothing gives way; otherwise the new one is not kept.
@@ -293,15 +282,12 @@ impl Availability {
             retry_at: Instant::START,
         };
         let at = self.at(rendition, peer).unwrap_or_else(|at| at);
+        let (group, run) = self.group(rendition);
+        if run.is_empty() {
+            let end = run.start as u16;
+            self.groups.insert(group, Group { rendition, end });
+        }
         self.claims.insert(at, claim);
-        let group = match self.group_at(rendition) {
-            Ok(group) => group,
-            Err(group) => {
-                let end = self.start_of(group) as u16;
-                self.groups.insert(group, Group { rendition, end });
-                group
-            }
-        };
         let behind = self.groups.iter_mut().skip(group);
         behind.for_each(|group| group.end += 1);
     }

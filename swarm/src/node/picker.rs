@@ -96,7 +96,7 @@ pub(crate) fn rarest_first(
 }
 
 /// The part of the time until a chunk is needed in which a known source brings a span, though longer ones
-/// than of its rung. It saves a twentieth of all requests, and nothing else moves. Guess: four times
+/// than of its rung. It saves a thirtieth of all requests, and nothing else moves. Guess: four times
 /// as slow as it was, it is still in time.
 const SURE_PART: u64 = 4;
 

@@ -64,8 +64,11 @@ impl Rarity {
         }
     }
 
-    /// What was offered long ago may be offered again.
+    /// What was offered long ago may be offered again; of more than there are wants the oldest is
+    /// forgotten, and comes again when somebody asks.
     fn ripen(&mut self, second: u32) {
+        let over = self.offered.len().saturating_sub(WANTS_MAX);
+        self.offered.drain(..over);
         while let Some((_, rendition)) = self.offered.pop_front_if(|(at, _)| *at <= second) {
             if self.wants.contains_key(&rendition) {
                 self.ripe.insert(rendition);
