@@ -1,6 +1,6 @@
 //! Sets of chunks: what of a rendition is there, or still wanted.
 
-use crate::chunk::{ChunkIndex, Geometry, Span};
+use crate::chunk::{CHUNK_BYTES, ChunkIndex, Geometry, Span};
 
 /// Chunks that one word of a set stands for.
 const WORD_CHUNKS: u32 = u64::BITS;
@@ -136,9 +136,58 @@ impl ChunkSet {
 
     /// Adds every chunk of `span` that exists; how many of them were not there.
     pub fn insert_span(&mut self, span: Span) -> u32 {
-        span.chunks()
-            .map(|chunk| u32::from(self.insert(chunk)))
-            .sum()
+        self.insert_range(span.first(), span.end())
+    }
+
+    /// Adds every chunk from `first` on and before `end` that exists; how many of them were not there.
+    pub fn insert_range(&mut self, first: ChunkIndex, end: ChunkIndex) -> u32 {
+        let (first, end) = (first.0, end.0.min(self.chunk_count));
+        if first >= end {
+            return 0;
+        }
+        if self.is_run() && first <= self.len {
+            let new = end.saturating_sub(self.len);
+            self.len += new;
+            return new;
+        }
+        self.spread();
+        let mut new = 0;
+        for at in first / WORD_CHUNKS..end.div_ceil(WORD_CHUNKS) {
+            let from = at * WORD_CHUNKS;
+            let wanted = mask(end - from) & !mask(first.saturating_sub(from));
+            if let Some(word) = self.words.get_mut(at as usize) {
+                new += (wanted & !*word).count_ones();
+                *word |= wanted;
+            }
+        }
+        self.len += new;
+        self.simplify();
+        new
+    }
+
+    /// Bytes of the chunks in the set, of a rendition of this geometry.
+    #[must_use]
+    pub fn bytes(&self, geometry: Geometry) -> u64 {
+        let last = ChunkIndex(geometry.chunk_count() - 1);
+        let whole = u64::from(self.len) * CHUNK_BYTES;
+        // Only the last one is shorter.
+        let short = CHUNK_BYTES - geometry.chunk_bytes(last) as u64;
+        whole - if self.contains(last) { short } else { 0 }
+    }
+
+    /// How many chunks from `first` on and before `end` are in the set.
+    #[must_use]
+    pub fn count_between(&self, first: ChunkIndex, end: ChunkIndex) -> u32 {
+        if self.is_run() {
+            return end.0.min(self.len).saturating_sub(first.0);
+        }
+        let words = first.0 / WORD_CHUNKS..end.0.min(self.chunk_count).div_ceil(WORD_CHUNKS);
+        let among = words.map(|at| {
+            let from = at * WORD_CHUNKS;
+            let asked = mask(end.0.saturating_sub(from)) & !mask(first.0.saturating_sub(from));
+            self.word(at).map_or(0, |word| (word & asked).count_ones())
+        });
+        among.sum()
     }
 
     /// The first chunk at or after `from` that is not in the set.
@@ -183,11 +232,16 @@ impl ChunkSet {
         self.words.get(at as usize).copied()
     }
 
-    fn flip(&mut self, chunk: ChunkIndex) {
+    /// Takes words, if there are none.
+    fn spread(&mut self) {
         if self.is_run() {
             let words = 0..self.chunk_count.div_ceil(WORD_CHUNKS);
             self.words = words.filter_map(|at| self.word(at)).collect();
         }
+    }
+
+    fn flip(&mut self, chunk: ChunkIndex) {
+        self.spread();
         if let Some(word) = self.words.get_mut((chunk.0 / WORD_CHUNKS) as usize) {
             *word ^= 1 << (chunk.0 % WORD_CHUNKS);
         }
@@ -234,7 +288,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::chunk::CHUNK_BYTES;
     use crate::units::ByteCount;
 
     fn geometry(bytes: u64) -> Geometry {
@@ -277,6 +330,9 @@ mod tests {
                 let inside = span.chunks().filter(|chunk| model.contains(chunk)).count();
                 prop_assert_eq!(set.count_in(span) as usize, inside);
                 prop_assert_eq!(set.contains_span(span), inside as u32 == chunks);
+                let end = ChunkIndex(span.end().0.saturating_mul(3));
+                let between = model.range(span.first()..end).count();
+                prop_assert_eq!(set.count_between(span.first(), end) as usize, between);
                 let present = model.range(span.first()..).next().copied();
                 prop_assert_eq!(set.first_present(span.first()), present);
                 let mut missing = (first..count).map(ChunkIndex).filter(|c| !model.contains(c));
@@ -287,6 +343,9 @@ mod tests {
             }
             prop_assert!(set.iter().eq(model.iter().copied()));
             prop_assert_eq!(set.is_full(), model.len() == count as usize);
+            let odd = geometry(u64::from(count) * CHUNK_BYTES - 5);
+            let bytes = model.iter().map(|chunk| odd.chunk_bytes(*chunk) as u64);
+            prop_assert_eq!(set.bytes(odd), bytes.sum::<u64>());
         }
 
         #[test]

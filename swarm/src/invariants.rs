@@ -25,7 +25,8 @@ pub fn check(core: &NodeCore) -> Result<(), Violation> {
 impl NodeCore {
     fn check(&self) -> Result<(), String> {
         self.holdings.check()?;
-        self.availability.check()?;
+        self.availability
+            .check(|peer| self.neighbors.is_connected(peer))?;
         self.neighbors.check()?;
         self.contacts.check()?;
         self.penalties.check()?;

@@ -257,7 +257,9 @@ impl NodeCore {
     /// [`NodeCore::handle`] with the outputs added to a queue of the driver's, so that many nodes
     /// share one: nothing is left for [`NodeCore::poll_output`].
     pub fn handle_into(&mut self, now: Instant, input: Input, outputs: &mut VecDeque<Output>) {
-        outputs.extend(self.outputs.drain(..));
+        if !self.outputs.is_empty() {
+            outputs.append(&mut self.outputs);
+        }
         core::mem::swap(&mut self.outputs, outputs);
         self.handle(now, input);
         core::mem::swap(&mut self.outputs, outputs);

@@ -1,6 +1,6 @@
 //! The music: how long each track is and how often it is played.
 
-use antiphon_protocol::{BitRate, ByteCount, CHUNK_BYTES, Geometry};
+use antiphon_protocol::{BitRate, ByteCount, Geometry};
 use antiphon_swarm::node::input::RenditionSpec;
 
 use crate::engine::random::Draws;
@@ -71,11 +71,6 @@ impl Music {
     /// Bytes that play in the time.
     pub(super) fn bytes_in(&self, micros: u64) -> u64 {
         self.rate.bytes_in(antiphon_protocol::MediaTime(micros)).0
-    }
-
-    /// Chunks of a track.
-    pub(super) fn chunks(&self, track: u32) -> u32 {
-        self.size(track).div_ceil(CHUNK_BYTES) as u32
     }
 }
 

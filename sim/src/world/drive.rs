@@ -49,7 +49,7 @@ impl World {
             });
         }
         let due = core.poll_timeout().map_or(NEVER, Instant::as_micros);
-        for output in outputs.drain(..) {
+        while let Some(output) = outputs.pop_front() {
             if self.watch.is_some() {
                 self.watch_output(node, &output);
             }

@@ -9,7 +9,6 @@ use crate::explain::story::Moment;
 use crate::measure::stall::StallCause;
 use crate::measure::tally::PlayRow;
 use crate::world::happening::Happening;
-use crate::world::shelf::Sender;
 use crate::world::{Chance, World};
 
 /// Music that must be there again before sound goes on after a stall. Guess.
@@ -394,18 +393,10 @@ impl World {
         let (mut server, mut peers, mut cache) = (0, 0, 0);
         let part = self.shelves[user as usize].part(track);
         for (from, until) in heard.iter().flatten().copied() {
-            let mut at = from;
-            while at < until {
-                let chunk = ChunkIndex::of_byte(at);
-                let end = ChunkIndex(chunk.0 + 1).byte_offset().min(until);
-                let bytes = end - at;
-                match part.and_then(|part| part.sender(chunk)) {
-                    Some(Sender::Origin) => server += bytes,
-                    Some(Sender::Peer) => peers += bytes,
-                    None => cache += bytes,
-                }
-                at = end;
-            }
+            let (sent, served) = part.map_or((0, 0), |part| part.fetched(from, until));
+            peers += sent;
+            server += served;
+            cache += until.saturating_sub(from) - sent - served;
         }
         (server, peers, cache)
     }
@@ -415,11 +406,7 @@ impl World {
         let Some(part) = self.shelves[user as usize].part(track) else {
             return 0;
         };
-        let geometry = self.music.spec(track).geometry;
-        let chunks = (0..self.music.chunks(track)).map(ChunkIndex);
-        let fetched = chunks.filter(|chunk| part.sender(*chunk).is_some());
-        fetched
-            .map(|chunk| geometry.chunk_bytes(chunk) as u64)
-            .sum()
+        let (peers, origin) = part.fetched(0, self.music.size(track));
+        peers + origin
     }
 }

@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry};
+use antiphon_protocol::{CHUNK_BYTES, ChunkIndex, ChunkSet, Geometry};
 use antiphon_swarm::node::input::Keep;
 
 /// A track of which something is held.
@@ -83,20 +83,25 @@ pub(super) enum Sender {
 }
 
 impl Part {
-    /// Who sent a chunk since the track came into use.
-    pub(super) fn sender(&self, chunk: ChunkIndex) -> Option<Sender> {
-        let fetched = self.fetched.as_deref()?;
-        if fetched.from_origin.contains(chunk) {
-            Some(Sender::Origin)
-        } else {
-            fetched.from_peers.contains(chunk).then_some(Sender::Peer)
-        }
+    /// Bytes of those from `from` to `until` that came since the track came into use: from peers, and
+    /// from the origin.
+    pub(super) fn fetched(&self, from: u64, until: u64) -> (u64, u64) {
+        self.fetched.as_deref().map_or((0, 0), |fetched| {
+            let of = |set| bytes_among(set, from, until);
+            (of(&fetched.from_peers), of(&fetched.from_origin))
+        })
     }
 
-    /// A chunk came. False if it was there already.
-    fn add(&mut self, chunk: ChunkIndex, sender: Sender, geometry: Geometry) -> bool {
-        if !self.held.insert(chunk) {
-            return false;
+    /// Chunks came: bytes of those that are new.
+    fn add(&mut self, chunks: Range<u32>, sender: Sender, geometry: Geometry) -> u64 {
+        let (first, end) = (ChunkIndex(chunks.start), ChunkIndex(chunks.end));
+        let (before, known) = (
+            self.held.bytes(geometry),
+            self.held.count_between(first, end),
+        );
+        let had = (known > 0).then(|| self.held.clone());
+        if self.held.insert_range(first, end) == 0 {
+            return 0;
         }
         let fetched = self.fetched.get_or_insert_with(|| {
             Box::new(Fetched {
@@ -104,12 +109,32 @@ impl Part {
                 from_origin: ChunkSet::empty(geometry),
             })
         });
-        match sender {
-            Sender::Peer => fetched.from_peers.insert(chunk),
-            Sender::Origin => fetched.from_origin.insert(chunk),
+        let sent = match sender {
+            Sender::Peer => &mut fetched.from_peers,
+            Sender::Origin => &mut fetched.from_origin,
         };
-        true
+        match had {
+            None => _ = sent.insert_range(first, end),
+            Some(had) => {
+                let new = chunks.map(ChunkIndex).filter(|chunk| !had.contains(*chunk));
+                new.for_each(|chunk| _ = sent.insert(chunk));
+            }
+        }
+        self.held.bytes(geometry) - before
     }
+}
+
+/// Bytes of the chunks in `set` that lie from `from` to `until`, as of a rendition that is longer.
+fn bytes_among(set: &ChunkSet, from: u64, until: u64) -> u64 {
+    if from >= until {
+        return 0;
+    }
+    let (first, last) = (ChunkIndex::of_byte(from), ChunkIndex::of_byte(until - 1));
+    let end = ChunkIndex(last.0 + 1);
+    let outside = |chunk, bytes| if set.contains(chunk) { bytes } else { 0 };
+    u64::from(set.count_between(first, end)) * CHUNK_BYTES
+        - outside(first, from - first.byte_offset())
+        - outside(last, end.byte_offset() - until)
 }
 
 /// One user's disk.
@@ -218,21 +243,16 @@ impl Shelf {
         (geometry, second): (Geometry, i32),
     ) -> Added {
         let part = self.open(track, geometry);
-        let mut added = Added::default();
-        for chunk in chunks.map(ChunkIndex) {
-            let bytes = geometry.chunk_bytes(chunk) as u64;
-            if part.add(chunk, sender, geometry) {
-                added.new += bytes;
-            } else {
-                added.known += bytes;
-            }
-        }
+        let at = |chunk| ChunkIndex(chunk).byte_offset().min(geometry.size().0);
+        let all = at(chunks.end) - at(chunks.start);
+        let new = part.add(chunks, sender, geometry);
+        let known = all - new;
         let listed = core::mem::replace(&mut part.listed, true);
         let is_full = part.held.is_full();
         if is_full || !listed {
             self.list(track, second, is_full);
         }
-        added
+        Added { new, known }
     }
 
     /// Something is held now, perhaps everything.
@@ -366,8 +386,11 @@ mod tests {
         let added = shelf.add(7, 3..6, Sender::Origin, (geometry, 100));
         assert_eq!((added.new, added.known), (2 * 16_384, 16_384));
         let part = shelf.part(7).expect("in use");
-        assert_eq!(part.sender(ChunkIndex(3)), None);
-        assert_eq!(part.sender(ChunkIndex(4)), Some(Sender::Origin));
+        let byte = |chunk: u64, at: u64| chunk * 16_384 + at;
+        assert_eq!(part.fetched(0, byte(4, 0)), (0, 0));
+        assert_eq!(part.fetched(byte(3, 0), byte(4, 7)), (0, 7));
+        assert_eq!(part.fetched(byte(4, 9), byte(4, 30)), (0, 21));
+        assert_eq!(part.fetched(byte(5, 84), byte(9, 0)), (0, 16_300));
         shelf.add(7, 8..9, Sender::Peer, (geometry, 100));
         shelf.close(7);
         let part = shelf.part(7).expect("it has a gap");

@@ -1,6 +1,7 @@
 //! Who says to hold what, for renditions of interest only. Claims are hints: spans prove them.
 //!
-//! Not here: who is connected, who is good.
+//! Not here: who is good, and who is connected, other than as a mark on each claim: of the dozens there
+//! are few are of neighbors, and every look for somebody to ask goes through all.
 
 use antiphon_protocol::ChunkIndex;
 use antiphon_protocol::peer::{EXTENT_BYTES_MAX, EXTENT_UNIT_CHUNKS, Extent};
@@ -40,6 +41,8 @@ pub(crate) struct Claim {
     /// Place in the list that named it; lower is better.
     pub(crate) order: u8,
     pub(crate) believed: Believed,
+    /// Whether the peer is a neighbor.
+    pub(crate) connected: bool,
     /// Which units, if that is known. Apart, because few claims have any and there are dozens of them.
     units: Option<Box<Units>>,
     /// Not asked before this.
@@ -92,7 +95,13 @@ pub(crate) struct Availability {
 
 impl Availability {
     /// The tracker or a search named a holder.
-    pub(crate) fn named(&mut self, rendition: RenditionKey, peer: PeerKey, full: bool, order: u8) {
+    pub(crate) fn named(
+        &mut self,
+        rendition: RenditionKey,
+        (peer, connected): (PeerKey, bool),
+        full: bool,
+        order: u8,
+    ) {
         let believed = if full {
             Believed::Full
         } else {
@@ -108,11 +117,11 @@ impl Availability {
                     claim.believe(believed, None);
                 }
             }
-            Err(_) => self.insert(rendition, peer, order, (believed, None)),
+            Err(_) => self.insert(rendition, (peer, connected), order, (believed, None)),
         }
     }
 
-    /// The peer itself said what it holds.
+    /// A neighbor itself said what it holds.
     pub(crate) fn said(&mut self, rendition: RenditionKey, peer: PeerKey, extent: Extent) {
         let (believed, units) = match extent {
             Extent::Full => (Believed::Full, None),
@@ -130,7 +139,7 @@ impl Availability {
                 claim.retry_at = Instant::START;
             }
             Err(_) if believed == Believed::Nothing => {}
-            Err(_) => self.insert(rendition, peer, u8::MAX, (believed, units)),
+            Err(_) => self.insert(rendition, (peer, true), u8::MAX, (believed, units)),
         }
     }
 
@@ -153,6 +162,12 @@ impl Availability {
             claim.believe(Believed::Nothing, None);
         }
         lied
+    }
+
+    /// The peer is a neighbor from now on, or no more.
+    pub(crate) fn note_connected(&mut self, peer: PeerKey, connected: bool) {
+        let claims = self.claims.iter_mut().filter(|claim| claim.peer == peer);
+        claims.for_each(|claim| claim.connected = connected);
     }
 
     /// The peer is gone for good, or not to be believed.
@@ -230,7 +245,12 @@ impl Availability {
         self.claims.capacity() * size_of::<Claim>() + self.groups.capacity() * size_of::<Group>()
     }
 
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// Whether the claims are in order, and marked as `is_connected` says.
+    pub(crate) fn check(&self, is_connected: impl Fn(PeerKey) -> bool) -> Result<(), String> {
+        let marked = |claim: &Claim| claim.connected == is_connected(claim.peer);
+        if !self.claims.iter().all(marked) {
+            return Err("a claim is not marked as its peer's connection is".to_owned());
+        }
         let ends = self.groups.iter().map(|group| usize::from(group.end));
         let all = self.groups.last().map_or(0, |group| usize::from(group.end));
         let whole = all == self.claims.len();
@@ -260,7 +280,7 @@ impl Availability {
     fn insert(
         &mut self,
         rendition: RenditionKey,
-        peer: PeerKey,
+        (peer, connected): (PeerKey, bool),
         order: u8,
         (believed, units): (Believed, Option<Box<Units>>),
     ) {
@@ -278,6 +298,7 @@ impl Availability {
             peer,
             order,
             believed,
+            connected,
             units,
             retry_at: Instant::START,
         };
@@ -325,7 +346,7 @@ mod tests {
     #[test]
     fn a_decline_of_what_was_claimed_full_is_a_lie() {
         let mut all = Availability::default();
-        all.named(R, P, true, 0);
+        all.named(R, (P, false), true, 0);
         assert!(!all.declined(R, P, Instant::from_micros(5), false));
         assert!(all.declined(R, P, Instant::from_micros(5), true));
         assert!(!all.claim(R, P).expect("kept").covers(ChunkIndex(0)));
@@ -335,13 +356,13 @@ mod tests {
     fn claims_are_bounded_and_worthless_ones_give_way() {
         let mut all = Availability::default();
         for peer in 0..2 * CLAIMS_MAX as u32 {
-            all.named(R, PeerKey(peer), true, 0);
+            all.named(R, (PeerKey(peer), false), true, 0);
         }
         assert_eq!(all.of(R).len(), CLAIMS_MAX);
         all.declined(R, PeerKey(7), Instant::START, true);
-        all.named(R, PeerKey(9_999), true, 0);
+        all.named(R, (PeerKey(9_999), false), true, 0);
         assert!(all.claim(R, PeerKey(9_999)).is_some() && all.claim(R, PeerKey(7)).is_none());
-        all.check().expect("in order");
+        all.check(|_| false).expect("in order");
     }
 
     /// Against a map, with claims that come and go in any order.
@@ -361,11 +382,11 @@ mod tests {
                     oracle.retain(|(other, _), ()| *other != rendition);
                 }
                 _ => {
-                    all.named(RenditionKey(rendition), PeerKey(peer), true, 0);
+                    all.named(RenditionKey(rendition), (PeerKey(peer), false), true, 0);
                     oracle.insert((rendition, peer), ());
                 }
             }
-            all.check().expect("in order");
+            all.check(|_| false).expect("in order");
             for rendition in 0..6 {
                 let found = all.of(RenditionKey(rendition)).iter();
                 let found: Vec<u32> = found.map(|claim| claim.peer.0).collect();

@@ -180,7 +180,7 @@ impl NodeCore {
             .map(|neighbor| neighbor.peer)
             .collect();
         for peer in peers {
-            self.neighbors.remove(peer);
+            self.forget_neighbor(peer);
             self.emit(Output::Close {
                 peer,
                 code: ErrorCode::GOING_AWAY,

@@ -134,7 +134,7 @@ impl Holdings {
             self.insert_full(key, Full::new(spec, used, keep));
             return true;
         };
-        self.bytes += held_bytes(spec.geometry, &held);
+        self.bytes += held.bytes(spec.geometry);
         let at = self.partial_at(key).unwrap_or_else(|at| at);
         let announced = false;
         self.insert_partial(
@@ -169,14 +169,12 @@ impl Holdings {
         };
         let partial = &mut self.partial[at];
         let geometry = partial.spec.geometry;
-        for chunk in (from..until.min(geometry.chunk_count())).map(ChunkIndex) {
-            let bytes = geometry.chunk_bytes(chunk) as u64;
-            if partial.held.insert(chunk) {
-                added.new += bytes;
-            } else {
-                added.known += bytes;
-            }
-        }
+        let before = partial.held.bytes(geometry);
+        partial
+            .held
+            .insert_range(ChunkIndex(from), ChunkIndex(until));
+        added.new = partial.held.bytes(geometry) - before;
+        added.known = range_bytes(geometry, from, until) - added.new;
         self.bytes += added.new;
         let mut units = from / EXTENT_UNIT_CHUNKS..until.div_ceil(EXTENT_UNIT_CHUNKS);
         added.unit = units.any(|unit| has_unit(&partial.held, unit));
@@ -227,7 +225,7 @@ impl Holdings {
             self.bytes -= u64::from(self.remove_full(at).bytes);
         } else if let Ok(at) = self.partial_at(key) {
             let partial = self.remove_partial(at);
-            self.bytes -= held_bytes(partial.spec.geometry, &partial.held);
+            self.bytes -= partial.held.bytes(partial.spec.geometry);
         }
     }
 
@@ -406,7 +404,7 @@ impl Holdings {
             + self
                 .partial
                 .iter()
-                .map(|p| held_bytes(p.spec.geometry, &p.held))
+                .map(|p| p.held.bytes(p.spec.geometry))
                 .sum::<u64>();
         let keyed = self
             .partial_keys
@@ -473,13 +471,6 @@ fn range_bytes(geometry: Geometry, from: u32, until: u32) -> u64 {
     let start = ChunkIndex(from).byte_offset().min(geometry.size().0);
     let end = ChunkIndex(until).byte_offset().min(geometry.size().0);
     end.saturating_sub(start)
-}
-
-fn held_bytes(geometry: Geometry, held: &ChunkSet) -> u64 {
-    let last = ChunkIndex(geometry.chunk_count() - 1);
-    let missing = antiphon_protocol::CHUNK_BYTES - geometry.chunk_bytes(last) as u64;
-    let whole = u64::from(held.len()) * antiphon_protocol::CHUNK_BYTES;
-    whole - if held.contains(last) { missing } else { 0 }
 }
 
 /// The units of chunks that are all held.

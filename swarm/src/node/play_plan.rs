@@ -159,7 +159,8 @@ impl NodeCore {
         }
         // With the next chunk at the earliest: who had no room is not pressed.
         let soonest = now + play.until(now, ChunkIndex(play.chunk(now).0 + 1));
-        for claim in self.availability.of(play.rendition) {
+        let claims = self.availability.of(play.rendition).iter();
+        for claim in claims.filter(|claim| claim.connected) {
             if let Some(holder) = self.neighbors.by_key(claim.peer) {
                 let retry = claim.retry_at.max(holder.retry_at);
                 if retry > now {
@@ -292,9 +293,9 @@ impl NodeCore {
     fn is_covered(&self, rendition: RenditionKey, chunk: ChunkIndex) -> bool {
         self.availability.of(rendition).iter().any(|claim| {
             let soon = self.now + self.config.ladder.race;
-            let neighbor = self.neighbors.by_key(claim.peer);
-            let usable = neighbor.is_some_and(|n| n.uploads && n.retry_at <= soon);
-            usable && claim.covers(chunk) && claim.retry_at <= soon
+            let usable = claim.connected && claim.covers(chunk) && claim.retry_at <= soon;
+            let neighbor = || self.neighbors.by_key(claim.peer);
+            usable && neighbor().is_some_and(|n| n.uploads && n.retry_at <= soon)
         })
     }
 

@@ -118,8 +118,10 @@ impl NodeCore {
                 continue;
             }
             let order = u8::try_from(order).unwrap_or(u8::MAX);
-            self.availability.named(rendition, *peer, *full, order);
-            usable |= self.neighbors.is_connected(*peer)
+            let connected = self.neighbors.is_connected(*peer);
+            let peer_now = (*peer, connected);
+            self.availability.named(rendition, peer_now, *full, order);
+            usable |= connected
                 || self.contacts.may_dial(now, *peer)
                 || self.contacts.dialing_since(*peer).is_some();
         }
@@ -326,7 +328,7 @@ impl NodeCore {
     /// Connected neighbors that say to have something of it and upload, counted up to `most`.
     pub(crate) fn connected_holders(&self, rendition: RenditionKey, most: usize) -> usize {
         let claims = self.availability.of(rendition).iter();
-        let held = claims.filter(|claim| claim.believed != Believed::Nothing);
+        let held = claims.filter(|claim| claim.connected && claim.believed != Believed::Nothing);
         self.neighbors
             .suppliers_among(held.map(|claim| claim.peer), most)
     }
@@ -401,8 +403,7 @@ impl NodeCore {
             .availability
             .of(rendition)
             .iter()
-            .filter(|claim| claim.believed != Believed::Nothing)
-            .filter(|claim| !self.neighbors.is_connected(claim.peer))
+            .filter(|claim| !claim.connected && claim.believed != Believed::Nothing)
             .map(|claim| (claim.believed != Believed::Full, claim.order, claim.peer))
             .collect();
         claims.sort_unstable();

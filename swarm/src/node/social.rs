@@ -121,7 +121,8 @@ impl NodeCore {
         }
         let mut neighbor = Neighbor::new(now, peer, outbound, rtt);
         neighbor.spans_max = 1;
-        self.neighbors.insert(neighbor);
+        let added = self.neighbors.insert(neighbor);
+        self.availability.note_connected(peer, added);
         self.interest.note_newcomer();
     }
 
@@ -130,7 +131,7 @@ impl NodeCore {
         if let Some(code) = code {
             self.emit(Output::Close { peer, code });
         }
-        if !self.neighbors.remove(peer) {
+        if !self.forget_neighbor(peer) {
             return;
         }
         self.search_plan.due = true;
@@ -150,6 +151,12 @@ impl NodeCore {
                 code: ErrorCode::CANCELED,
             });
         }
+    }
+
+    /// The peer is a neighbor no more; false if it was none.
+    pub(crate) fn forget_neighbor(&mut self, peer: PeerKey) -> bool {
+        self.availability.note_connected(peer, false);
+        self.neighbors.remove(peer)
     }
 
     fn asked_to_find(
@@ -178,8 +185,8 @@ impl NodeCore {
             holders.push(PeerKey::OURSELVES);
         }
         let known = self.availability.of(rendition).iter();
-        let known = known.filter(|claim| claim.believed == Believed::Full && claim.peer != peer);
-        let known = known.filter(|claim| self.neighbors.by_key(claim.peer).is_some());
+        let known = known.filter(|claim| claim.connected && claim.believed == Believed::Full);
+        let known = known.filter(|claim| claim.peer != peer);
         holders.extend(known.map(|claim| claim.peer));
         holders.truncate(HOLDERS_PER_ANSWER_MAX);
         let found = !holders.is_empty();
@@ -248,6 +255,8 @@ impl NodeCore {
                     holders.retain(|holder| *holder != PeerKey::OURSELVES);
                     for holder in holders {
                         // Behind what the tracker names: it knows who is online.
+                        let connected = self.neighbors.is_connected(holder);
+                        let holder = (holder, connected);
                         self.availability.named(rendition, holder, true, 100);
                     }
                 }

@@ -47,7 +47,8 @@ impl NodeCore {
         urgent: bool,
     ) -> Option<Candidate> {
         let claims = self.availability.of(rendition).iter();
-        let usable = claims.filter(|claim| claim.covers(chunk) && claim.retry_at <= now);
+        let usable =
+            claims.filter(|claim| claim.connected && claim.covers(chunk) && claim.retry_at <= now);
         let candidates = usable.filter_map(|claim| {
             let neighbor = self.neighbors.by_key(claim.peer)?;
             let in_flight = self.requests.to_peer(claim.peer);
@@ -89,10 +90,9 @@ impl NodeCore {
             || self.dial_pending(now, rendition)
             || self.availability.of(rendition).iter().any(|claim| {
                 let soon = now + self.config.ladder.second;
-                let neighbor = self.neighbors.by_key(claim.peer);
-                claim.covers(chunk)
-                    && claim.retry_at <= soon
-                    && neighbor.is_some_and(|n| n.uploads && n.retry_at <= soon)
+                let usable = claim.connected && claim.covers(chunk) && claim.retry_at <= soon;
+                let neighbor = || self.neighbors.by_key(claim.peer);
+                usable && neighbor().is_some_and(|n| n.uploads && n.retry_at <= soon)
             })
     }
 
@@ -110,8 +110,8 @@ impl NodeCore {
     /// Whether a holder that is not connected is being dialed or may be dialed now.
     pub(crate) fn dial_pending(&self, now: Instant, rendition: RenditionKey) -> bool {
         self.availability.of(rendition).iter().any(|claim| {
-            claim.believed != Believed::Nothing
-                && !self.neighbors.is_connected(claim.peer)
+            !claim.connected
+                && claim.believed != Believed::Nothing
                 && !self.penalties.bars(now, claim.peer)
                 && (self.contacts.may_dial(now, claim.peer)
                     || self.contacts.dialing_since(claim.peer).is_some())

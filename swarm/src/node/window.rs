@@ -100,9 +100,9 @@ impl NodeCore {
         }
         let brisk = u64::from(play.bit_rate().0).saturating_mul(BRISK_TIMES) / 8;
         let is_brisk = |claim: &Claim| {
-            let neighbor = self.neighbors.by_key(claim.peer);
-            claim.believed == Believed::Full
-                && neighbor.is_some_and(|neighbor| {
+            claim.connected
+                && claim.believed == Believed::Full
+                && self.neighbors.by_key(claim.peer).is_some_and(|neighbor| {
                     let usable = neighbor.uploads && neighbor.retry_at <= now;
                     let known = !neighbor.estimate.is_unknown();
                     usable && known && u64::from(neighbor.estimate.rate()) >= brisk

@@ -1,6 +1,9 @@
 //! Which holders an asker is told: complete copies first, near ones first, those handed out
 //! longest ago first, spread over network prefixes; ties by seeded chance.
 
+use core::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use crate::key::PeerKey;
 use crate::registry::{Entry, Held, Pick};
 
@@ -51,20 +54,20 @@ pub(super) fn select(
     limit: usize,
     believed: impl Fn(PeerKey) -> bool,
 ) -> Vec<Pick> {
-    let mut ranked: Vec<u128> = Vec::with_capacity(entries.len());
-    let asked = entries.iter().enumerate();
-    let asked = asked.filter(|(_, entry)| entry.uploads && entry.peer != asking.asker);
-    ranked.extend(asked.map(|(at, entry)| asking.rank(entry, at)));
-    let kept = limit.saturating_mul(CANDIDATES_PER_PLACE);
-    if ranked.len() > kept && kept > 0 {
-        ranked.select_nth_unstable(kept - 1);
-        ranked.truncate(kept);
+    let mut ranked: Vec<Reverse<u128>> = Vec::with_capacity(entries.len());
+    for (at, entry) in entries.iter().enumerate() {
+        if entry.uploads && entry.peer != asking.asker {
+            ranked.push(Reverse(asking.rank(entry, at)));
+        }
     }
-    ranked.sort_unstable();
+    // A heap, because mostly little more than the limit is taken from hundreds.
+    let mut ranked = BinaryHeap::from(ranked);
+    let kept = limit.saturating_mul(CANDIDATES_PER_PLACE);
+    let best = core::iter::from_fn(|| ranked.pop()).take(kept);
     let mut chosen: Vec<usize> = Vec::new();
     let mut passed_over: Vec<usize> = Vec::new();
     let mut prefixes: Vec<u8> = Vec::new();
-    for at in ranked.into_iter().map(place) {
+    for at in best.map(|Reverse(rank)| place(rank)) {
         // Asked of few, because each costs a search. Who is not believed is soon swept away.
         if chosen.len() >= limit {
             break;
