@@ -7,6 +7,7 @@
 mod crowding;
 mod expiry;
 mod paged;
+mod places;
 mod rarity;
 mod selection;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 
 use crate::key::{PeerKey, RenditionKey};
 use crate::registry::paged::{Numbered, Paged};
+use crate::registry::places::{entry_at, entry_mut, first_from, place_of};
 use crate::rng::SeededRng;
 use crate::time::{Duration, Instant};
 
@@ -327,7 +329,7 @@ impl SwarmRegistry {
             Some(replaced)
         } else {
             let place = place_of(entry.peer);
-            let at = entries.partition_point(|known| place_of(known.peer) < place);
+            let at = first_from(entries, place);
             grow(entries);
             entries.insert(at, entry);
             self.len += 1;
@@ -425,22 +427,6 @@ impl Entry {
             .into_iter()
             .fold(0, |fold, byte| fold ^ byte);
     }
-}
-
-/// The order of entries in their swarm: no peer's number says where, so that neighbors in it are
-/// as good as drawn by lot. A bijection.
-const fn place_of(peer: PeerKey) -> u32 {
-    peer.0.wrapping_mul(0x9e37_79b1)
-}
-
-fn entry_at(entries: &[Entry], peer: PeerKey) -> Result<usize, usize> {
-    let place = place_of(peer);
-    entries.binary_search_by_key(&place, |entry| place_of(entry.peer))
-}
-
-fn entry_mut(entries: &mut [Entry], peer: PeerKey) -> Option<&mut Entry> {
-    let at = entry_at(entries, peer).ok()?;
-    entries.get_mut(at)
 }
 
 /// Makes room for one more by an eighth, not by doubling: most lists stay short.

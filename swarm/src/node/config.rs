@@ -144,6 +144,14 @@ pub struct SearchConfig {
     pub dial_timeout: Duration,
     /// First wait after a failed dial; doubles.
     pub dial_backoff: Duration,
+    /// After so many dials that failed in a row, a node that has no neighbor waits before it dials one
+    /// more: it may be where nobody can be reached. Zero waits for nothing.
+    pub vain_dials: u8,
+    /// First such wait; doubles up to `vain_wait_max`, until a peer is connected or the tracker is reached
+    /// again.
+    pub vain_wait: Duration,
+    /// See `vain_wait`.
+    pub vain_wait_max: Duration,
     /// Neighbors above which new ones are not dialed.
     pub neighbors_soft: usize,
     /// Neighbors above which none is accepted.
@@ -253,6 +261,7 @@ impl NodeConfig {
         config.start.near_rtt = Duration::ZERO;
         config.start.peer_favor = Duration::ZERO;
         config.search.find_after_nobody = true;
+        config.search.vain_dials = 0;
         config.news.interest_rtt = Duration::MAX;
         config.search.holders_wanted = config.search.holders_most;
         config.ladder.second = Duration::from_secs(3);
@@ -382,6 +391,12 @@ impl SearchConfig {
             dial_timeout: Duration::from_secs(5),
             // Guess; with doubling a dead peer is dialed about ten times a day.
             dial_backoff: Duration::from_secs(15),
+            // All but one node in a thousand that can be reached by some reaches one of eight.
+            vain_dials: 8,
+            // Guess.
+            vain_wait: Duration::from_secs(30),
+            // A network that changed unnoticed costs the origin so much music. Guess.
+            vain_wait_max: Duration::from_secs(600),
             neighbors_soft: crate::limits::NEIGHBORS_SOFT,
             neighbors_hard: crate::limits::NEIGHBORS_HARD,
         }

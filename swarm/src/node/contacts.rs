@@ -5,6 +5,7 @@
 
 use crate::key::PeerKey;
 use crate::limits::CONTACTS_MAX;
+use crate::node::config::SearchConfig;
 use crate::node::neighbors::grow;
 use crate::time::{Duration, Instant};
 
@@ -24,6 +25,10 @@ pub(crate) struct Contacts {
     list: Vec<Contact>,
     /// When the oldest dial under way began; the last moment there is without one.
     oldest: Instant,
+    /// When a dial failed last.
+    failed_at: Instant,
+    /// Dials that failed since a peer was connected.
+    in_vain: u8,
 }
 
 impl Default for Contacts {
@@ -31,6 +36,8 @@ impl Default for Contacts {
         Self {
             list: Vec::new(),
             oldest: Instant::MAX,
+            failed_at: Instant::START,
+            in_vain: 0,
         }
     }
 }
@@ -91,13 +98,38 @@ impl Contacts {
         let Some(contact) = self.of(now, peer) else {
             return;
         };
-        contact.dialing = false;
+        let dialed = core::mem::replace(&mut contact.dialing, false);
         contact.fails = contact.fails.saturating_add(1);
         contact.at = now + backoff.saturating_mul(1 << (contact.fails - 1).min(9));
+        if dialed {
+            self.in_vain = self.in_vain.saturating_add(1);
+            self.failed_at = now;
+        }
         self.dial_ended();
     }
 
+    /// Peers may be reached that could not be before.
+    pub(crate) const fn hope(&mut self) {
+        self.in_vain = 0;
+    }
+
+    /// Whether so many dials failed since a peer was connected that one at a time is enough.
+    pub(crate) const fn are_in_vain(&self, config: &SearchConfig) -> bool {
+        config.vain_dials > 0 && self.in_vain >= config.vain_dials
+    }
+
+    /// Before this, that makes a further dial not worth it.
+    pub(crate) fn vain_until(&self, config: &SearchConfig) -> Instant {
+        if !self.are_in_vain(config) {
+            return Instant::START;
+        }
+        let doublings = (self.in_vain - config.vain_dials).min(16);
+        let wait = config.vain_wait.saturating_mul(1 << doublings);
+        self.failed_at + wait.min(config.vain_wait_max)
+    }
+
     pub(crate) fn connected(&mut self, peer: PeerKey) {
+        self.hope();
         if let Ok(at) = self.at(peer) {
             self.list.remove(at);
             self.dial_ended();

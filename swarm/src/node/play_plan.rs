@@ -382,7 +382,8 @@ impl NodeCore {
         let config = Arc::clone(&self.config);
         let (start, ladder) = (&config.start, &config.ladder);
         if !play.settled && need < ladder.race {
-            let wait = if !config.peers || play.started {
+            let alone = !config.peers || self.dials_wait(now).is_some();
+            let wait = if alone || play.started {
                 Duration::ZERO
             } else if self.dial_pending(now, play.rendition) {
                 config.start.peer_head_wait

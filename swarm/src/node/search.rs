@@ -76,6 +76,8 @@ impl NodeCore {
                 }
             }
             TrackerEvent::Reachable => {
+                // Perhaps in another network.
+                self.contacts.hope();
                 self.announcer.reachable(now);
                 for search in &mut self.searches {
                     search.lookup_at = now;
@@ -260,6 +262,10 @@ impl NodeCore {
             };
             let have = self.connected_holders(rendition, wanted);
             if have < wanted {
+                if let Some(until) = self.dials_wait(now) {
+                    self.wake_at(until);
+                    continue;
+                }
                 self.look_up(now, rendition);
                 self.find(now, rendition);
                 self.dial_holders(now, rendition, wanted - have);
@@ -391,12 +397,28 @@ impl NodeCore {
         }
     }
 
+    /// Until when nobody is dialed: all dials so far were in vain, so there is no holder to wait for.
+    pub(crate) fn dials_wait(&self, now: Instant) -> Option<Instant> {
+        let until = self.contacts.vain_until(&self.config.search);
+        (now < until && self.neighbors.len() == 0).then_some(until)
+    }
+
+    /// Dials that may be under way at once.
+    fn dials_max(&self) -> usize {
+        let in_vain = self.contacts.are_in_vain(&self.config.search);
+        if in_vain && self.neighbors.len() == 0 {
+            1
+        } else {
+            DIALS_MAX
+        }
+    }
+
     /// Dials `wanted` holders of a rendition, those under way included, as far as there is room.
     fn dial_holders(&mut self, now: Instant, rendition: RenditionKey, wanted: usize) {
         let dialing = self.contacts.dialing().count();
         let neighbors = self.neighbors.len() + dialing;
         let room = self.config.search.neighbors_soft.saturating_sub(neighbors);
-        let room = room.min(DIALS_MAX.saturating_sub(dialing));
+        let room = room.min(self.dials_max().saturating_sub(dialing));
         self.unmet |= room < wanted;
         let mut wanted = wanted.min(room);
         let mut claims: Vec<(bool, u8, PeerKey)> = self

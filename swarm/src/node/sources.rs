@@ -82,7 +82,7 @@ impl NodeCore {
     /// Whether a peer may yet deliver `chunk` though none can be asked now: one is being dialed
     /// or may be, one is busy, or a search is under way.
     pub(crate) fn hopeful(&self, now: Instant, rendition: RenditionKey, chunk: ChunkIndex) -> bool {
-        if !self.config.peers {
+        if !self.config.peers || self.dials_wait(now).is_some() {
             return false;
         }
         self.holders_pending(now, rendition)
@@ -109,6 +109,9 @@ impl NodeCore {
 
     /// Whether a holder that is not connected is being dialed or may be dialed now.
     pub(crate) fn dial_pending(&self, now: Instant, rendition: RenditionKey) -> bool {
+        if self.dials_wait(now).is_some() {
+            return false;
+        }
         self.availability.of(rendition).iter().any(|claim| {
             !claim.connected
                 && claim.believed != Believed::Nothing

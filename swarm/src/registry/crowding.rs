@@ -5,7 +5,8 @@
 //! too many the largest swarms are cut to one size.
 
 use crate::key::PeerKey;
-use crate::registry::{Entry, place_of};
+use crate::registry::Entry;
+use crate::registry::places::{first_from, place_of};
 
 /// Entries of a full swarm that are compared when a newcomer wants a place; all of a swarm as small
 /// as that of the published tracker. Eight cache lines. Guess.
@@ -20,7 +21,7 @@ fn use_of(entry: &Entry) -> (bool, bool, u32, u32) {
 /// Nobody, and no place for the newcomer, if it is of less use itself.
 pub(super) fn replace(entries: &mut [Entry], newcomer: Entry) -> Option<PeerKey> {
     let place = place_of(newcomer.peer);
-    let at = entries.partition_point(|entry| place_of(entry.peer) < place);
+    let at = first_from(entries, place);
     let end = (at + COMPARED / 2).max(COMPARED).min(entries.len());
     let from = end.saturating_sub(COMPARED);
     let near = entries.get(from..end)?;
