@@ -15,6 +15,8 @@ pub(crate) struct Contact {
     pub(crate) peer: PeerKey,
     pub(crate) fails: u8,
     pub(crate) dialing: bool,
+    /// Whether the dial takes so long that others are dialed beside it.
+    slow: bool,
     /// While dialing: since when. Otherwise: not dialed before this.
     pub(crate) at: Instant,
 }
@@ -23,8 +25,9 @@ pub(crate) struct Contact {
 #[derive(Debug)]
 pub(crate) struct Contacts {
     list: Vec<Contact>,
-    /// When the oldest dial under way began; the last moment there is without one.
-    oldest: Instant,
+    /// When the oldest dial under way began that is not slow, and that is; the last moment there is without
+    /// one.
+    oldest: [Instant; 2],
     /// When a dial failed last.
     failed_at: Instant,
     /// Dials that failed since a peer was connected.
@@ -35,7 +38,7 @@ impl Default for Contacts {
     fn default() -> Self {
         Self {
             list: Vec::new(),
-            oldest: Instant::MAX,
+            oldest: [Instant::MAX; 2],
             failed_at: Instant::START,
             in_vain: 0,
         }
@@ -65,8 +68,8 @@ impl Contacts {
         let Some(contact) = self.of(now, peer) else {
             return false;
         };
-        (contact.dialing, contact.at) = (true, now);
-        self.oldest = self.oldest.min(now);
+        (contact.dialing, contact.slow, contact.at) = (true, false, now);
+        self.oldest[0] = self.oldest[0].min(now);
         true
     }
 
@@ -84,6 +87,7 @@ impl Contacts {
                     peer,
                     fails: 0,
                     dialing: false,
+                    slow: false,
                     at: now,
                 };
                 self.list.insert(at, contact);
@@ -137,13 +141,39 @@ impl Contacts {
     }
 
     fn dial_ended(&mut self) {
-        let began = self.dialing().map(|contact| contact.at);
-        self.oldest = began.min().unwrap_or(Instant::MAX);
+        self.oldest = self.oldest_dials();
     }
 
-    /// When the oldest dial under way began, if one is.
-    pub(crate) fn oldest_dial(&self) -> Option<Instant> {
-        (self.oldest < Instant::MAX).then_some(self.oldest)
+    fn oldest_dials(&self) -> [Instant; 2] {
+        let mut oldest = [Instant::MAX; 2];
+        for contact in self.dialing() {
+            let of_its_kind = &mut oldest[usize::from(contact.slow)];
+            *of_its_kind = contact.at.min(*of_its_kind);
+        }
+        oldest
+    }
+
+    /// When a dial under way counts as slow or failed next; the last moment there is without one.
+    pub(crate) fn dial_wake(&self, config: &SearchConfig) -> Instant {
+        let [fast, slow] = self.oldest;
+        let patience = |began: Instant, patience| match began {
+            Instant::MAX => Instant::MAX,
+            began => began + patience,
+        };
+        patience(fast, config.dial_patience).min(patience(slow, config.dial_timeout))
+    }
+
+    /// Notes which dials are slow by now.
+    pub(crate) fn note_slow(&mut self, now: Instant, patience: Duration) {
+        let dialing = self.list.iter_mut().filter(|contact| contact.dialing);
+        dialing.for_each(|contact| contact.slow |= now.since(contact.at) >= patience);
+        self.dial_ended();
+    }
+
+    /// Whether it is being dialed, and may still be soon there.
+    pub(crate) fn is_dialed_soon(&self, peer: PeerKey) -> bool {
+        let contact = self.at(peer).ok().map(|at| self.list[at]);
+        contact.is_some_and(|contact| contact.dialing && !contact.slow)
     }
 
     /// Dials under way.
@@ -159,8 +189,8 @@ impl Contacts {
         if self.list.len() > CONTACTS_MAX || !self.list.is_sorted_by(|a, b| a.peer < b.peer) {
             return Err("contacts are out of bounds or order".to_owned());
         }
-        if self.oldest_dial() != self.dialing().map(|contact| contact.at).min() {
-            return Err("the oldest dial is not the one noted".to_owned());
+        if self.oldest != self.oldest_dials() {
+            return Err("the oldest dials are not those noted".to_owned());
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! Not here: what they hold ([`crate::node::availability`]), those being dialed
 //! ([`crate::node::contacts`]), penalties.
 
+use antiphon_protocol::BitRate;
+
 use crate::key::{PeerKey, RenditionKey};
 use crate::limits::NEIGHBORS_HARD;
 use crate::node::ranking::Estimate;
@@ -47,7 +49,11 @@ const USEFUL_HALF_LIFE_MICROS: u64 = 600_000_000;
 /// After so many failures in a row, others are looked for in its place. Without that limit, 2.3 % of
 /// `eclipse` came from the origin, not 1.8, and 0.56 % of `freeriders`, not 0.46; one and three are no
 /// better.
-const FAILURES_MAX: u8 = 2;
+pub(crate) const FAILURES_MAX: u8 = 2;
+
+/// Times the bit rate that a neighbor must be known to bring to count as fast: with 32, a unit of 256 KiB at
+/// 160 kbit/s comes within 0.4 s. Guess.
+const BRISK_TIMES: u64 = 32;
 
 impl Neighbor {
     pub(crate) fn new(now: Instant, peer: PeerKey, outbound: bool, rtt: Duration) -> Self {
@@ -79,6 +85,12 @@ impl Neighbor {
 
     pub(crate) fn set_rtt(&mut self, rtt: Duration) {
         self.rtt_micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+    }
+
+    /// Whether it is known to bring music of this rate much faster than it plays.
+    pub(crate) fn is_brisk(&self, rate: BitRate) -> bool {
+        let brisk = u64::from(rate.0.max(1)).saturating_mul(BRISK_TIMES) / 8;
+        !self.estimate.is_unknown() && u64::from(self.estimate.rate()) >= brisk
     }
 
     /// Folds in a later measurement as TCP does.
@@ -129,8 +141,6 @@ pub(crate) struct Neighbors {
     /// The keys of `list`, dense: they are looked for far more often than a neighbor is read.
     keys: Vec<PeerKey>,
     list: Vec<Neighbor>,
-    /// Bit `n` says whether `list[n]` uploads, for the same reason.
-    suppliers: u64,
     /// Bit `n` says whether what `list[n]` wants to hear of, or what we have of it, changed since it
     /// was last told.
     news: u64,
@@ -141,17 +151,11 @@ pub(crate) struct Neighbors {
 impl Neighbors {
     /// Adds one; replaces what was known of an earlier connection. False when full.
     pub(crate) fn insert(&mut self, neighbor: Neighbor) -> bool {
-        let uploads = neighbor.uploads;
         match self.at(neighbor.peer) {
-            Ok(at) => {
-                self.list[at] = neighbor;
-                self.note_supplier(at, uploads);
-            }
+            Ok(at) => self.list[at] = neighbor,
             Err(_) if self.list.len() >= NEIGHBORS_HARD => return false,
             Err(at) => {
-                self.suppliers = with_place(self.suppliers, at);
                 self.news = with_place(self.news, at);
-                self.note_supplier(at, uploads);
                 grow(&mut self.keys);
                 grow(&mut self.list);
                 self.keys.insert(at, neighbor.peer);
@@ -168,7 +172,6 @@ impl Neighbors {
             self.list.remove(at);
             // Whoever waits longest may be another one now.
             self.news_due |= self.news >> at & 1 == 1;
-            self.suppliers = without_place(self.suppliers, at);
             self.news = without_place(self.news, at);
         }
         found.is_ok()
@@ -180,36 +183,7 @@ impl Neighbors {
             let neighbor = &mut self.list[at];
             neighbor.spans_max = spans_max;
             neighbor.uploads = uploads;
-            self.note_supplier(at, uploads);
         }
-    }
-
-    fn note_supplier(&mut self, at: usize, uploads: bool) {
-        let bit = 1 << at;
-        self.suppliers = self.suppliers & !bit | if uploads { bit } else { 0 };
-    }
-
-    /// How many of `peers`, in key order, are connected and upload, counted up to `most`. Who let us wait
-    /// time and again does not count.
-    pub(crate) fn suppliers_among(
-        &self,
-        peers: impl Iterator<Item = PeerKey>,
-        most: usize,
-    ) -> usize {
-        let (mut at, mut found) = (0, 0);
-        for peer in peers {
-            while self.keys.get(at).is_some_and(|key| *key < peer) {
-                at += 1;
-            }
-            if at >= self.keys.len() || found >= most {
-                break;
-            }
-            let here = self.keys.get(at) == Some(&peer)
-                && self.suppliers >> at & 1 == 1
-                && self.list[at].failures < FAILURES_MAX;
-            found += usize::from(here);
-        }
-        found
     }
 
     pub(crate) fn is_connected(&self, peer: PeerKey) -> bool {
@@ -302,11 +276,6 @@ impl Neighbors {
         if !self.keys.iter().eq(self.list.iter().map(|n| &n.peer)) {
             return Err("the keys of the neighbors are not theirs".to_owned());
         }
-        let uploads = self.list.iter().enumerate();
-        let suppliers = uploads.map(|(at, n)| u64::from(n.uploads) << at);
-        if self.suppliers != suppliers.sum::<u64>() {
-            return Err("the neighbors that upload are not those noted".to_owned());
-        }
         Ok(())
     }
 
@@ -337,33 +306,5 @@ const _: () = assert!(NEIGHBORS_HARD <= 63);
 pub(crate) fn grow<T>(list: &mut Vec<T>) {
     if list.len() == list.capacity() {
         list.reserve_exact(list.len() / 4 + 2);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suppliers_are_those_that_are_connected_and_upload() {
-        let mut neighbors = Neighbors::default();
-        for peer in [9, 3, 5, 7] {
-            let rtt = Duration::from_millis(1);
-            neighbors.insert(Neighbor::new(Instant::START, PeerKey(peer), true, rtt));
-            neighbors.offers(PeerKey(peer), 2, peer != 5);
-        }
-        let among = |neighbors: &Neighbors, peers: &[u32], most| {
-            neighbors.suppliers_among(peers.iter().copied().map(PeerKey), most)
-        };
-        assert_eq!(among(&neighbors, &[1, 3, 4, 5, 9, 12], 4), 2);
-        assert_eq!(among(&neighbors, &[3, 7, 9], 2), 2);
-        assert_eq!(among(&neighbors, &[10, 11], 4), 0);
-        assert_eq!(among(&neighbors, &[], 4), 0);
-        for failures in 1..=FAILURES_MAX {
-            let neighbor = neighbors.by_key_mut(PeerKey(3)).expect("connected");
-            neighbor.back_off(Instant::START, Duration::ZERO);
-            let counts = usize::from(failures < FAILURES_MAX);
-            assert_eq!(among(&neighbors, &[3, 7], 4), 1 + counts);
-        }
     }
 }

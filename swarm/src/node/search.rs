@@ -9,6 +9,7 @@ use crate::node::NodeCore;
 use crate::node::availability::Believed;
 use crate::node::few::Few;
 use crate::node::input::{Message, TrackerEvent};
+use crate::node::neighbors::FAILURES_MAX;
 use crate::node::output::Output;
 use crate::time::{Duration, Instant};
 
@@ -255,12 +256,13 @@ impl NodeCore {
         let playing = self.playback.map(|play| play.rendition);
         let wants_more = self.wants_more_holders(now);
         for rendition in self.sought(now) {
-            let wanted = if wants_more && playing == Some(rendition) {
-                self.config.search.holders_most
-            } else {
-                self.config.search.holders_wanted
+            let config = &self.config.search;
+            let wanted = match playing == Some(rendition) {
+                true if wants_more => config.holders_most,
+                true => config.holders_wanted,
+                false => config.holders_ahead,
             };
-            let have = self.connected_holders(rendition, wanted);
+            let have = self.connected_holders(rendition);
             if have < wanted {
                 if let Some(until) = self.dials_wait(now) {
                     self.wake_at(until);
@@ -331,12 +333,21 @@ impl NodeCore {
         sought
     }
 
-    /// Connected neighbors that say to have something of it and upload, counted up to `most`.
-    pub(crate) fn connected_holders(&self, rendition: RenditionKey, most: usize) -> usize {
+    /// Connected neighbors that say to have something of it and upload. Who let us wait time and again does
+    /// not count; who is known to be fast counts for two.
+    pub(crate) fn connected_holders(&self, rendition: RenditionKey) -> usize {
+        let fast_counts = self.config.search.fast_holder_counts;
+        let spec = self.holdings.spec(rendition);
         let claims = self.availability.of(rendition).iter();
         let held = claims.filter(|claim| claim.connected && claim.believed != Believed::Nothing);
-        self.neighbors
-            .suppliers_among(held.map(|claim| claim.peer), most)
+        let counts = held.filter_map(|claim| {
+            let neighbor = self.neighbors.by_key(claim.peer)?;
+            let full = claim.believed == Believed::Full;
+            let brisk = full && spec.is_some_and(|spec| neighbor.is_brisk(spec.bit_rate));
+            let usable = neighbor.uploads && neighbor.failures < FAILURES_MAX;
+            usable.then_some(if brisk { fast_counts } else { 1 })
+        });
+        counts.sum()
     }
 
     fn look_up(&mut self, now: Instant, rendition: RenditionKey) {
@@ -431,7 +442,7 @@ impl NodeCore {
         claims.sort_unstable();
         for (_, _, peer) in claims {
             if self.contacts.dialing_since(peer).is_some() {
-                wanted = wanted.saturating_sub(1);
+                wanted = wanted.saturating_sub(usize::from(self.contacts.is_dialed_soon(peer)));
                 continue;
             }
             if wanted == 0 {
@@ -454,15 +465,14 @@ impl NodeCore {
         }
     }
 
-    /// When the oldest dial under way counts as failed; the last moment there is without one. Apart
+    /// When a dial under way counts as slow or failed; the last moment there is without one. Apart
     /// from the other deadlines, because mostly it comes through.
     pub(crate) fn dial_wake(&self) -> Instant {
-        let timeout = self.config.search.dial_timeout;
-        let oldest = self.contacts.oldest_dial();
-        oldest.map_or(Instant::MAX, |began| began + timeout)
+        self.contacts.dial_wake(&self.config.search)
     }
 
-    /// Gives up dials that take too long. Whether there were any.
+    /// Gives up dials that take too long, and looks for others beside those that take long. Whether there
+    /// were any.
     pub(crate) fn time_out_dials(&mut self, now: Instant) -> bool {
         if now < self.dial_wake() {
             return false;
@@ -478,6 +488,7 @@ impl NodeCore {
         for peer in timed_out {
             self.contacts.failed(now, peer, config.dial_backoff);
         }
+        self.contacts.note_slow(now, config.dial_patience);
         self.search_plan.due = true;
         true
     }

@@ -11,10 +11,6 @@ use crate::node::availability::{Believed, Claim};
 use crate::node::playback::Playback;
 use crate::time::{Duration, Instant};
 
-/// Times the bit rate that one holder must be known to bring for the window to move in whole units:
-/// with 32, a unit of 256 KiB at 160 kbit/s comes within 0.4 s. Guess.
-const BRISK_TIMES: u64 = 32;
-
 /// Who carries a play, and how surely.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Feed {
@@ -98,14 +94,12 @@ impl NodeCore {
         if claims.is_empty() {
             return Feed::Origin;
         }
-        let brisk = u64::from(play.bit_rate().0).saturating_mul(BRISK_TIMES) / 8;
         let is_brisk = |claim: &Claim| {
             claim.connected
                 && claim.believed == Believed::Full
                 && self.neighbors.by_key(claim.peer).is_some_and(|neighbor| {
                     let usable = neighbor.uploads && neighbor.retry_at <= now;
-                    let known = !neighbor.estimate.is_unknown();
-                    usable && known && u64::from(neighbor.estimate.rate()) >= brisk
+                    usable && neighbor.is_brisk(play.bit_rate())
                 })
         };
         if claims.iter().any(is_brisk) {

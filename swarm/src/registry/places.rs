@@ -30,7 +30,7 @@ pub(super) fn entry_mut(entries: &mut [Entry], peer: PeerKey) -> Option<&mut Ent
 /// would be if places were spread evenly, in steps that double.
 pub(super) fn first_from(entries: &[Entry], place: u32) -> usize {
     let is_before = |at: usize| entries.get(at).is_some_and(|e| place_of(e.peer) < place);
-    let near = (entries.len() as u64 * u64::from(place) >> u32::BITS) as usize;
+    let near = ((entries.len() as u64 * u64::from(place)) >> u32::BITS) as usize;
     let mut step = 1;
     let (low, high) = if is_before(near) {
         let mut low = near + 1;
@@ -73,16 +73,24 @@ mod tests {
                 uploads: true,
                 prefix: 0,
             };
-            let mut entries: Vec<Entry> = (0..count)
-                .map(|_| entry(rng.below(among) as u32))
-                .collect();
+            let mut entries: Vec<Entry> =
+                (0..count).map(|_| entry(rng.below(among) as u32)).collect();
             entries.sort_unstable_by_key(|entry| place_of(entry.peer));
             entries.dedup_by_key(|entry| entry.peer);
             let known = entries.iter().map(|entry| place_of(entry.peer));
-            let near: Vec<u32> = known.flat_map(|place| [place, place.wrapping_add(1)]).collect();
-            for place in near.into_iter().chain([0, u32::MAX, rng.below(1 << 32) as u32]) {
+            let near: Vec<u32> = known
+                .flat_map(|place| [place, place.wrapping_add(1)])
+                .collect();
+            for place in near
+                .into_iter()
+                .chain([0, u32::MAX, rng.below(1 << 32) as u32])
+            {
                 let expected = entries.partition_point(|e| place_of(e.peer) < place);
-                assert_eq!(first_from(&entries, place), expected, "{place} of {entries:?}");
+                assert_eq!(
+                    first_from(&entries, place),
+                    expected,
+                    "{place} of {entries:?}"
+                );
             }
             for (at, entry) in entries.iter().enumerate() {
                 assert_eq!(entry_at(&entries, entry.peer), Ok(at));

@@ -74,27 +74,36 @@ fn a_play_of_what_is_here_waits_for_nothing() {
     assert!(sleeps_at(&core, now), "{:?}", core.poll_timeout());
 }
 
-#[test]
-fn holders_that_came_are_not_waited_for() {
-    let (mut core, now) = (node(), Instant::START);
-    tell(&mut core, now, introduce());
+/// A track is expected that two nodes hold; who is dialed.
+fn expect(core: &mut NodeCore, now: Instant) -> Vec<PeerKey> {
+    tell(core, now, introduce());
     let expected = Expected {
         rendition: TRACK,
         chance_permille: 600,
     };
-    tell(
-        &mut core,
-        now,
-        Input::Command(Command::Expect {
-            next: vec![expected],
-        }),
-    );
-    let dialed = tell(&mut core, now, named([1, 2]));
-    assert_eq!(dialed, [PeerKey(1), PeerKey(2)]);
+    let next = vec![expected];
+    tell(core, now, Input::Command(Command::Expect { next }));
+    tell(core, now, named([1, 2]))
+}
+
+#[test]
+fn holders_that_came_are_not_waited_for() {
+    let (mut core, now) = (node(), Instant::START);
+    let dialed = expect(&mut core, now);
+    assert_eq!(dialed, [PeerKey(1)], "one is enough before it plays");
     assert!(!sleeps_at(&core, now), "a dial may get no answer");
     let now = now + Duration::from_millis(50);
-    for peer in dialed {
-        tell(&mut core, now, connected(peer));
-    }
+    tell(&mut core, now, connected(PeerKey(1)));
     assert!(sleeps_at(&core, now), "{:?}", core.poll_timeout());
+}
+
+#[test]
+fn beside_a_dial_that_takes_long_another_is_tried() {
+    let (mut core, now) = (node(), Instant::START);
+    expect(&mut core, now);
+    let soon = now + Duration::from_millis(900);
+    assert_eq!(tell(&mut core, soon, Input::Timeout), []);
+    let due = core.poll_timeout().expect("a dial is under way");
+    assert_eq!(due, now + Duration::from_secs(1));
+    assert_eq!(tell(&mut core, due, Input::Timeout), [PeerKey(2)]);
 }

@@ -2,11 +2,11 @@
 
 use antiphon_protocol::Span;
 use antiphon_protocol::error_code::ErrorCode;
-use antiphon_swarm::node::input::FetchEvent;
+use antiphon_swarm::node::input::{FetchEvent, NeighborEvent, TrackerEvent};
 use antiphon_swarm::node::output::Source;
 use antiphon_swarm::{Duration, FetchId, Input, Instant, NodeConfig, NodeCore, Output, PeerKey};
 
-use crate::inputs::{connected, due, introduce, named, play, sounds};
+use crate::inputs::{TRACK, connected, due, introduce, named, play, sounds};
 
 /// How the holders answer.
 #[derive(Clone, Copy, PartialEq)]
@@ -80,6 +80,17 @@ impl Listener {
         }
     }
 
+    /// Everybody who is dialed cannot be reached; how many were.
+    fn fail_dials(&mut self) -> usize {
+        let mut failed = 0;
+        while let Some(peer) = self.dialed.pop() {
+            let event = NeighborEvent::DialFailed;
+            self.tell(Input::Neighbor { peer, event });
+            failed += 1;
+        }
+        failed
+    }
+
     fn wait(&mut self) {
         self.now = due(&self.core, self.now + Duration::from_millis(20));
         self.tell(Input::Timeout);
@@ -116,8 +127,55 @@ fn in_place_of_two_that_have_no_room_others_are_dialed() {
 fn while_none_of_two_can_be_reached_more_are_dialed() {
     let mut listener = Listener::new(Conduct::Serves);
     // The origin is silent, too: nothing that was asked for comes.
-    for _ in 0..100 {
+    for _ in 0..40 {
         listener.wait();
     }
     assert_eq!(listener.dialed.len(), 4, "{:?}", listener.dialed);
+}
+
+#[test]
+fn one_that_is_known_to_be_fast_is_enough() {
+    let mut listener = Listener::new(Conduct::Serves);
+    listener.connect();
+    listener.listen();
+    assert!(!listener.core.is_complete(TRACK));
+    let event = NeighborEvent::Disconnected { code: None };
+    let peer = PeerKey(2);
+    listener.tell(Input::Neighbor { peer, event });
+    listener.listen();
+    assert_eq!(listener.dialed.len(), 2, "{:?}", listener.dialed);
+}
+
+#[test]
+fn who_can_reach_nobody_stops_trying_everybody() {
+    let mut listener = Listener::new(Conduct::Serves);
+    let mut failed = 0;
+    for holders in (1..=60).step_by(10) {
+        listener.tell(named(holders..holders + 10));
+        failed += listener.fail_dials();
+    }
+    assert!((24..=26).contains(&failed), "{failed} dials");
+    // Those that failed may be dialed again, but there is no hope.
+    listener.now += Duration::from_secs(20);
+    listener.tell(Input::Timeout);
+    assert_eq!(listener.dialed, []);
+    // Each that failed beyond 24 doubles the wait.
+    listener.now += Duration::from_secs(101);
+    listener.tell(Input::Timeout);
+    assert_eq!(listener.fail_dials(), 1);
+    // In another network there may be.
+    listener.tell(Input::Tracker(TrackerEvent::Reachable));
+    assert!(listener.fail_dials() > 1);
+}
+
+#[test]
+fn who_reached_somebody_goes_on_trying() {
+    let mut listener = Listener::new(Conduct::Serves);
+    listener.tell(connected(PeerKey(99)));
+    let mut failed = 0;
+    for holders in (1..=60).step_by(10) {
+        listener.tell(named(holders..holders + 10));
+        failed += listener.fail_dials();
+    }
+    assert!(failed >= 60, "{failed} dials");
 }
