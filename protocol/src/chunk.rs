@@ -132,11 +132,17 @@ impl Geometry {
         start..span.end().byte_offset().min(self.size.0)
     }
 
+    /// How many bytes the chunks from `first` on and before `end` have, as far as they exist.
+    #[must_use]
+    pub fn bytes_between(self, first: ChunkIndex, end: ChunkIndex) -> u64 {
+        let at = |chunk: ChunkIndex| chunk.byte_offset().min(self.size.0);
+        at(end).saturating_sub(at(first))
+    }
+
     /// The bytes of one chunk; zero beyond the end.
     #[must_use]
     pub fn chunk_bytes(self, chunk: ChunkIndex) -> usize {
-        let start = chunk.byte_offset().min(self.size.0);
-        ((start + CHUNK_BYTES).min(self.size.0) - start) as usize
+        self.bytes_between(chunk, ChunkIndex(chunk.0.saturating_add(1))) as usize
     }
 }
 

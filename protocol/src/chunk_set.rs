@@ -95,28 +95,12 @@ impl ChunkSet {
     /// How many chunks of `span` are in the set.
     #[must_use]
     pub fn count_in(&self, span: Span) -> u32 {
-        let first = span.first().0;
-        let (skip, at) = (first % WORD_CHUNKS, first / WORD_CHUNKS);
-        // A span is no longer than a word, so it lies in one or two of them.
-        let low = u128::from(self.word(at).unwrap_or(0));
-        let high = u128::from(self.word(at + 1).unwrap_or(0));
-        let window = ((high << WORD_CHUNKS | low) >> skip) as u64;
-        (window & mask(span.count())).count_ones()
+        self.count_between(span.first(), span.end())
     }
 
     /// Adds `chunk`; true if it was not there. A chunk beyond the end is ignored.
     pub fn insert(&mut self, chunk: ChunkIndex) -> bool {
-        if chunk.0 >= self.chunk_count || self.contains(chunk) {
-            return false;
-        }
-        if self.is_run() && chunk.0 == self.len {
-            self.len += 1;
-            return true;
-        }
-        self.flip(chunk);
-        self.len += 1;
-        self.simplify();
-        true
+        self.insert_range(chunk, ChunkIndex(chunk.0.saturating_add(1))) == 1
     }
 
     /// Takes `chunk` out; true if it was there.

@@ -76,62 +76,57 @@ use crate::time::{Duration, Instant};
 const WAKE_MIN: Duration = Duration::from_millis(1);
 
 /// Every decision of one node.
-///
-/// In the order of how often inputs look at it, most of which come to nothing: in a simulation each line
-/// of memory read of one of 100,000 nodes costs as much as a hundred steps of what is done with it.
 #[derive(Debug)]
-#[repr(C)]
 pub struct NodeCore {
+    pub(crate) config: Arc<NodeConfig>,
+    pub(crate) rng: SeededRng,
     pub(crate) now: Instant,
     /// When to plan again; the last moment there is if nothing is awaited.
     pub(crate) wake: Instant,
     /// The same for when a request of the play may be late: apart, because mostly it is not.
     pub(crate) hedge_wake: Instant,
-    /// When time alone changes the search: a deadline apart from `wake`, because mostly a holder comes
-    /// before.
-    pub(crate) search_wake: Instant,
-    /// When a neighbor may be told what it was not yet told of.
-    pub(crate) have_wake: Instant,
-    pub(crate) config: Arc<NodeConfig>,
-    pub(crate) outputs: VecDeque<Output>,
     /// Whether the last plan left something over that a free request or a new holder could serve.
     pub(crate) unmet: bool,
-    /// The store takes nothing more.
-    pub(crate) disk_full: bool,
-    pub(crate) shut_down: bool,
-    /// Asks since something was offered.
-    pub(crate) placements_in_vain: u8,
-    pub(crate) search_plan: SearchPlan,
-    pub(crate) interest: Interest,
-    pub(crate) contacts: Contacts,
-    pub(crate) playback: Option<Playback>,
+    pub(crate) outputs: VecDeque<Output>,
     pub(crate) holdings: Holdings,
-    pub(crate) announcer: Announcer,
-    pub(crate) neighbors: Neighbors,
-    pub(crate) budget: Budget,
-    pub(crate) requests: Requests,
-    pub(crate) availability: Availability,
-    pub(crate) searches: Vec<Search>,
+    pub(crate) playback: Option<Playback>,
     pub(crate) expected: Box<[Expected]>,
-    pub(crate) uploads: Uploads,
-    pub(crate) origin: OriginPolicy,
     /// Pinned and placed renditions that are not complete, in the order they came.
     pub(crate) pins: VecDeque<RenditionKey>,
     /// Renditions whose holders were told before anything wanted them, newest last.
     pub(crate) parked: Vec<RenditionKey>,
+    pub(crate) availability: Availability,
+    pub(crate) neighbors: Neighbors,
+    pub(crate) interest: Interest,
+    /// When a neighbor may be told what it was not yet told of.
+    pub(crate) have_wake: Instant,
+    pub(crate) contacts: Contacts,
+    pub(crate) penalties: Penalties,
+    pub(crate) requests: Requests,
+    pub(crate) searches: Vec<Search>,
+    pub(crate) search_plan: SearchPlan,
+    /// When time alone changes it: a deadline apart from `wake`, because mostly a holder comes before.
+    pub(crate) search_wake: Instant,
+    pub(crate) overlay: Overlay,
+    pub(crate) origin: OriginPolicy,
+    /// What the origin said not to have, and until when that is believed.
+    pub(crate) origin_lacks: Vec<(RenditionKey, Instant)>,
+    pub(crate) uploads: Uploads,
+    pub(crate) announcer: Announcer,
+    /// Round trip to the tracker; the longest there is while it is unreachable.
+    pub(crate) tracker_rtt: Duration,
+    pub(crate) budget: Budget,
+    /// The store takes nothing more.
+    pub(crate) disk_full: bool,
+    pub(crate) shut_down: bool,
+    /// Before this, pins take nothing more from the origin.
+    pub(crate) pin_origin_at: Instant,
     /// When the tracker is asked what to keep for others; the last moment there is before that can be
     /// said.
     pub(crate) placement_at: Instant,
-    /// Before this, pins take nothing more from the origin.
-    pub(crate) pin_origin_at: Instant,
-    pub(crate) penalties: Penalties,
-    pub(crate) overlay: Overlay,
-    /// What the origin said not to have, and until when that is believed.
-    pub(crate) origin_lacks: Vec<(RenditionKey, Instant)>,
-    /// Round trip to the tracker; the longest there is while it is unreachable.
-    pub(crate) tracker_rtt: Duration,
+    /// Asks since something was offered.
+    pub(crate) placements_in_vain: u8,
     pub(crate) stats: Stats,
-    pub(crate) rng: SeededRng,
 }
 
 impl NodeCore {
@@ -212,7 +207,7 @@ impl NodeCore {
         };
         // With a complete rendition its play, pin or expectation is over.
         let concerns = concerns || self.holdings.complete() != complete;
-        let concerns = self.time_out_dials(now) || concerns;
+        let concerns = self.watch_dials(now) || concerns;
         let due = self.wake <= now || self.search_wake <= now;
         if concerns || due || self.hedge_wake <= now && self.watch_requests(now) {
             self.plan(now);

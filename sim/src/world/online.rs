@@ -13,24 +13,21 @@ pub(super) struct Connection {
     pub(super) window: u32,
 }
 
-/// A node that runs. What every event looks at comes first, together with what every input of the core
-/// looks at: see there.
+/// A node that runs.
 #[derive(Debug)]
-#[repr(C)]
 pub(super) struct Online {
     pub(super) session: u32,
+    pub(super) core: NodeCore,
     /// Its core is not asked: it is a program that attacks.
     pub(super) is_program: bool,
-    pub(super) http_warm: bool,
-    /// The window of what the origin sends here; nothing before the first request.
-    pub(super) origin_window: u32,
-    /// Transfers to this node.
-    pub(super) incoming: Vec<u32>,
     /// By peer.
     connections: Vec<Connection>,
-    pub(super) core: NodeCore,
-    /// Transfers from this node.
+    /// Transfers to and from this node.
+    pub(super) incoming: Vec<u32>,
     pub(super) outgoing: Vec<u32>,
+    /// The window of what the origin sends here; nothing before the first request.
+    pub(super) origin_window: u32,
+    pub(super) http_warm: bool,
     pub(super) playing: Option<Playing>,
     /// The track that follows if nothing else is chosen, and whether its license is there.
     pub(super) expected: Option<(u32, bool)>,

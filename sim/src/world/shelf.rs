@@ -94,33 +94,26 @@ impl Part {
 
     /// Chunks came: bytes of those that are new.
     fn add(&mut self, chunks: Range<u32>, sender: Sender, geometry: Geometry) -> u64 {
-        let (first, end) = (ChunkIndex(chunks.start), ChunkIndex(chunks.end));
-        let (before, known) = (
-            self.held.bytes(geometry),
-            self.held.count_between(first, end),
-        );
-        let had = (known > 0).then(|| self.held.clone());
-        if self.held.insert_range(first, end) == 0 {
-            return 0;
+        let (mut at, end) = (ChunkIndex(chunks.start), ChunkIndex(chunks.end));
+        let mut new = 0;
+        while let Some(first) = self.held.first_missing(at).filter(|first| *first < end) {
+            let next = self.held.first_present(first);
+            let until = next.map_or(end, |next| next.min(end));
+            self.held.insert_range(first, until);
+            let fetched = self.fetched.get_or_insert_with(|| {
+                Box::new(Fetched {
+                    from_peers: ChunkSet::empty(geometry),
+                    from_origin: ChunkSet::empty(geometry),
+                })
+            });
+            match sender {
+                Sender::Peer => fetched.from_peers.insert_range(first, until),
+                Sender::Origin => fetched.from_origin.insert_range(first, until),
+            };
+            new += geometry.bytes_between(first, until);
+            at = until;
         }
-        let fetched = self.fetched.get_or_insert_with(|| {
-            Box::new(Fetched {
-                from_peers: ChunkSet::empty(geometry),
-                from_origin: ChunkSet::empty(geometry),
-            })
-        });
-        let sent = match sender {
-            Sender::Peer => &mut fetched.from_peers,
-            Sender::Origin => &mut fetched.from_origin,
-        };
-        match had {
-            None => _ = sent.insert_range(first, end),
-            Some(had) => {
-                let new = chunks.map(ChunkIndex).filter(|chunk| !had.contains(*chunk));
-                new.for_each(|chunk| _ = sent.insert(chunk));
-            }
-        }
-        self.held.bytes(geometry) - before
+        new
     }
 }
 
@@ -243,8 +236,7 @@ impl Shelf {
         (geometry, second): (Geometry, i32),
     ) -> Added {
         let part = self.open(track, geometry);
-        let at = |chunk| ChunkIndex(chunk).byte_offset().min(geometry.size().0);
-        let all = at(chunks.end) - at(chunks.start);
+        let all = geometry.bytes_between(ChunkIndex(chunks.start), ChunkIndex(chunks.end));
         let new = part.add(chunks, sender, geometry);
         let known = all - new;
         let listed = core::mem::replace(&mut part.listed, true);

@@ -2,7 +2,7 @@
 
 use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::peer::Priority;
-use antiphon_protocol::{ByteCount, CHUNK_BYTES, Span};
+use antiphon_protocol::{ByteCount, ChunkIndex, Span};
 use antiphon_swarm::node::input::FetchEvent;
 use antiphon_swarm::node::output::{OriginRoute, Source};
 use antiphon_swarm::{Duration, FetchId, Input, PeerKey, RenditionKey, UploadId};
@@ -156,9 +156,8 @@ impl World {
 
     /// Music in the chunks from `first` to `until`.
     pub(super) fn music_bytes(&self, track: u32, first: u32, until: u32) -> u64 {
-        let size = self.music.size(track);
-        let at = |chunk: u32| (u64::from(chunk) * CHUNK_BYTES).min(size);
-        at(until) - at(first)
+        let geometry = self.music.spec(track).geometry;
+        geometry.bytes_between(ChunkIndex(first), ChunkIndex(until))
     }
 
     pub(super) fn request(

@@ -51,10 +51,13 @@ impl Contacts {
             .map_or(true, |at| !self.list[at].dialing && self.list[at].at <= now)
     }
 
-    /// Since when it is being dialed.
-    pub(crate) fn dialing_since(&self, peer: PeerKey) -> Option<Instant> {
-        let contact = self.list[self.at(peer).ok()?];
-        contact.dialing.then_some(contact.at)
+    pub(crate) fn is_dialed(&self, peer: PeerKey) -> bool {
+        self.at(peer).is_ok_and(|at| self.list[at].dialing)
+    }
+
+    /// Whether the dial to it takes so long that it does not keep others from being dialed.
+    pub(crate) fn is_slow(&self, peer: PeerKey) -> bool {
+        self.at(peer).is_ok_and(|at| self.list[at].slow)
     }
 
     /// When a failed peer may be dialed again.
@@ -168,12 +171,6 @@ impl Contacts {
         let dialing = self.list.iter_mut().filter(|contact| contact.dialing);
         dialing.for_each(|contact| contact.slow |= now.since(contact.at) >= patience);
         self.dial_ended();
-    }
-
-    /// Whether it is being dialed, and may still be soon there.
-    pub(crate) fn is_dialed_soon(&self, peer: PeerKey) -> bool {
-        let contact = self.at(peer).ok().map(|at| self.list[at]);
-        contact.is_some_and(|contact| contact.dialing && !contact.slow)
     }
 
     /// Dials under way.

@@ -4,7 +4,7 @@
 //! ([`crate::node::cache_policy`]).
 
 use antiphon_protocol::peer::{EXTENT_BYTES_MAX, EXTENT_UNIT_CHUNKS, Extent};
-use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry, Span};
+use antiphon_protocol::{ChunkIndex, ChunkSet, Span};
 
 use crate::key::RenditionKey;
 use crate::limits::{HELD_MAX, INTRODUCED_MAX};
@@ -160,21 +160,20 @@ impl Holdings {
 
     /// Adds verified chunks of a known rendition.
     pub(crate) fn add(&mut self, key: RenditionKey, from: u32, until: u32) -> Added {
+        let (first, end) = (ChunkIndex(from), ChunkIndex(until));
         let mut added = Added::default();
         let Ok(at) = self.partial_at(key) else {
             if let Some(spec) = self.spec(key) {
-                added.known = range_bytes(spec.geometry, from, until);
+                added.known = spec.geometry.bytes_between(first, end);
             }
             return added;
         };
         let partial = &mut self.partial[at];
         let geometry = partial.spec.geometry;
         let before = partial.held.bytes(geometry);
-        partial
-            .held
-            .insert_range(ChunkIndex(from), ChunkIndex(until));
+        partial.held.insert_range(first, end);
         added.new = partial.held.bytes(geometry) - before;
-        added.known = range_bytes(geometry, from, until) - added.new;
+        added.known = geometry.bytes_between(first, end) - added.new;
         self.bytes += added.new;
         let mut units = from / EXTENT_UNIT_CHUNKS..until.div_ceil(EXTENT_UNIT_CHUNKS);
         added.unit = units.any(|unit| has_unit(&partial.held, unit));
@@ -467,12 +466,6 @@ impl Holdings {
     }
 }
 
-fn range_bytes(geometry: Geometry, from: u32, until: u32) -> u64 {
-    let start = ChunkIndex(from).byte_offset().min(geometry.size().0);
-    let end = ChunkIndex(until).byte_offset().min(geometry.size().0);
-    end.saturating_sub(start)
-}
-
 /// The units of chunks that are all held.
 fn complete_units(held: &ChunkSet) -> impl Iterator<Item = u32> + '_ {
     let units = held.chunk_count().div_ceil(EXTENT_UNIT_CHUNKS);
@@ -501,7 +494,7 @@ fn unit_map(held: &ChunkSet) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use antiphon_protocol::{BitRate, ByteCount};
+    use antiphon_protocol::{BitRate, ByteCount, Geometry};
 
     use super::*;
 

@@ -122,11 +122,10 @@ impl NodeCore {
             }
             let order = u8::try_from(order).unwrap_or(u8::MAX);
             let connected = self.neighbors.is_connected(*peer);
-            let peer_now = (*peer, connected);
-            self.availability.named(rendition, peer_now, *full, order);
-            usable |= connected
-                || self.contacts.may_dial(now, *peer)
-                || self.contacts.dialing_since(*peer).is_some();
+            self.availability
+                .named(rendition, (*peer, connected), *full, order);
+            usable |=
+                connected || self.contacts.may_dial(now, *peer) || self.contacts.is_dialed(*peer);
         }
         let config = self.config.search;
         let search = self.search_of(rendition);
@@ -334,9 +333,9 @@ impl NodeCore {
     }
 
     /// Connected neighbors that say to have something of it and upload. Who let us wait time and again does
-    /// not count; who is known to be fast counts for two.
+    /// not count; who is known to be fast may count for more than one.
     pub(crate) fn connected_holders(&self, rendition: RenditionKey) -> usize {
-        let fast_counts = self.config.search.fast_holder_counts;
+        let brisk_counts = self.config.search.brisk_holder_counts;
         let spec = self.holdings.spec(rendition);
         let claims = self.availability.of(rendition).iter();
         let held = claims.filter(|claim| claim.connected && claim.believed != Believed::Nothing);
@@ -345,7 +344,7 @@ impl NodeCore {
             let full = claim.believed == Believed::Full;
             let brisk = full && spec.is_some_and(|spec| neighbor.is_brisk(spec.bit_rate));
             let usable = neighbor.uploads && neighbor.failures < FAILURES_MAX;
-            usable.then_some(if brisk { fast_counts } else { 1 })
+            usable.then_some(if brisk { brisk_counts } else { 1 })
         });
         counts.sum()
     }
@@ -441,8 +440,10 @@ impl NodeCore {
             .collect();
         claims.sort_unstable();
         for (_, _, peer) in claims {
-            if self.contacts.dialing_since(peer).is_some() {
-                wanted = wanted.saturating_sub(usize::from(self.contacts.is_dialed_soon(peer)));
+            if self.contacts.is_dialed(peer) {
+                if !self.contacts.is_slow(peer) {
+                    wanted = wanted.saturating_sub(1);
+                }
                 continue;
             }
             if wanted == 0 {
@@ -471,9 +472,8 @@ impl NodeCore {
         self.contacts.dial_wake(&self.config.search)
     }
 
-    /// Gives up dials that take too long, and looks for others beside those that take long. Whether there
-    /// were any.
-    pub(crate) fn time_out_dials(&mut self, now: Instant) -> bool {
+    /// Gives up dials that take too long, and marks those that are slow. Whether there were any.
+    pub(crate) fn watch_dials(&mut self, now: Instant) -> bool {
         if now < self.dial_wake() {
             return false;
         }

@@ -256,8 +256,8 @@ impl NodeCore {
                     for holder in holders {
                         // Behind what the tracker names: it knows who is online.
                         let connected = self.neighbors.is_connected(holder);
-                        let holder = (holder, connected);
-                        self.availability.named(rendition, holder, true, 100);
+                        self.availability
+                            .named(rendition, (holder, connected), true, 100);
                     }
                 }
             }

@@ -116,8 +116,7 @@ impl NodeCore {
             !claim.connected
                 && claim.believed != Believed::Nothing
                 && !self.penalties.bars(now, claim.peer)
-                && (self.contacts.may_dial(now, claim.peer)
-                    || self.contacts.dialing_since(claim.peer).is_some())
+                && (self.contacts.may_dial(now, claim.peer) || self.contacts.is_dialed(claim.peer))
         })
     }
 
