@@ -212,6 +212,12 @@ impl KeptLicense {
             received,
         }
     }
+
+    /// The music it is for; a claim until the license is restored.
+    #[must_use]
+    pub const fn content(&self) -> ContentId {
+        self.content
+    }
 }
 
 /// Why a license was not accepted.

@@ -220,7 +220,11 @@ impl Message for TrackerRequest {
             }
             Self::Lookup { limit, .. } => usize::from(*limit) <= HOLDERS_PER_ANSWER_MAX,
             Self::Placements { limit } => usize::from(*limit) <= PLACEMENTS_PER_ANSWER_MAX,
-            Self::Open { .. } | Self::Renew | Self::Leave | Self::Introduce { .. } => true,
+            Self::Open { .. }
+            | Self::OpenHeld { .. }
+            | Self::Renew
+            | Self::Leave
+            | Self::Introduce { .. } => true,
         }
     }
 }

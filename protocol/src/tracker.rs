@@ -149,6 +149,13 @@ pub enum TrackerRequest {
         #[serde(deserialize_with = "crate::bounded::list::<_, _, ADDRESSES_PER_NODE_MAX>")]
         addresses: Vec<SocketAddr>,
     },
+    /// `Open` by who has all of the music already: the same reply, without holders.
+    OpenHeld {
+        /// The track.
+        track: TrackId,
+        /// The quality held.
+        rung: Rung,
+    },
 }
 
 /// One rendition a node can serve, by its content: the tracker knows both names.
@@ -210,7 +217,7 @@ pub enum TrackerReply {
         /// Whether more follow.
         more: bool,
     },
-    /// Answers `Open`.
+    /// Answers `Open`, and `OpenHeld` with no holders.
     Opened(Box<OpenedTrack>),
     /// Answers `Announce`: the swarm names of the day, in the order of the entries; none for
     /// content the catalog does not know.

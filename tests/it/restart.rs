@@ -173,3 +173,25 @@ async fn a_bit_that_turned_on_the_disk_is_noticed_fetched_again_and_never_played
     let healed = std::fs::read(home.cached_file(piece.content())).unwrap();
     assert!(healed == *piece.sealed, "the disk is right again");
 }
+
+#[tokio::test]
+async fn who_has_the_music_already_asks_the_tracker_for_the_license_only() {
+    let network = Network::start("license-only").await.unwrap();
+    let piece = network.library().piece("aurora").unwrap();
+    let mut listener = network.listener("listener").await.unwrap();
+    listener.play(&piece).await.unwrap();
+    listener.holds(&piece).await.unwrap();
+    let _home = listener.end().await.unwrap();
+    listener.start_again().await.unwrap();
+    let connected = |status: &antiphon_node::status::Status| status.tracker_connected;
+    listener.status_when("connected", connected).await.unwrap();
+    listener.play(&piece).await.unwrap();
+    listener.has_heard(Duration::from_secs(1)).await.unwrap();
+    let metrics = network.tracker_metrics().await.unwrap();
+    for (kind, requests) in [("open", 1), ("open_held", 1)] {
+        let line = format!(
+            "antiphon_tracker_requests_total{{kind=\"{kind}\",outcome=\"answered\"}} {requests}\n"
+        );
+        assert!(metrics.contains(&line), "no {line:?} in {metrics}");
+    }
+}

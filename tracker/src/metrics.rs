@@ -7,7 +7,7 @@ use std::time::Duration;
 use antiphon_protocol::tracker::TrackerRequest;
 
 /// Request kinds, in the order of [`kind`].
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "register",
     "login",
     "attach",
@@ -21,6 +21,7 @@ const KINDS: [&str; 13] = [
     "placements",
     "introduce",
     "attach_node",
+    "open_held",
 ];
 
 const WAYS: [Way; 2] = [Way::Quic, Way::Tcp];
@@ -266,6 +267,7 @@ pub(crate) const fn kind(request: &TrackerRequest) -> Kind {
         TrackerRequest::Placements { .. } => 10,
         TrackerRequest::Introduce { .. } => 11,
         TrackerRequest::AttachNode { .. } => 12,
+        TrackerRequest::OpenHeld { .. } => 13,
     })
 }
 

@@ -32,6 +32,8 @@ pub(super) enum Done {
     Opened {
         track: TrackId,
         purpose: Purpose,
+        /// Whether holders come with it.
+        names_holders: bool,
         result: Result<Box<OpenedTrack>, RequestError>,
     },
     Holders {
@@ -124,9 +126,11 @@ impl Driver {
     }
 
     pub(super) fn open_track(&self, track: TrackId, purpose: Purpose) {
-        let request = TrackerRequest::Open {
-            track,
-            rung: self.rung,
+        let (rung, held) = (self.rung, self.is_held(track));
+        let request = if held {
+            TrackerRequest::OpenHeld { track, rung }
+        } else {
+            TrackerRequest::Open { track, rung }
         };
         self.ask(request, move |result| {
             let result = result.and_then(|reply| match reply {
@@ -136,9 +140,22 @@ impl Driver {
             Done::Opened {
                 track,
                 purpose,
+                names_holders: !held,
                 result,
             }
         });
+    }
+
+    /// Whether all of a track is here, as far as that is known before its manifest is.
+    fn is_held(&self, track: TrackId) -> bool {
+        let queued = [self.queue.current(), self.queue.upcoming()];
+        let queued = queued.into_iter().flatten().filter(|e| e.track == track);
+        let queued = queued.filter_map(|entry| entry.summary.as_ref()).next();
+        let summary = queued.or_else(|| self.summaries.get(&track));
+        let content = summary.map(|summary| summary.content);
+        let content = content.or_else(|| self.read_license(track).map(|kept| kept.content()));
+        let held = content.and_then(|content| self.store.held(content));
+        held.is_some_and(|held| held.is_full())
     }
 
     pub(super) fn look_up(&self, rendition: RenditionKey, limit: u8) {
@@ -213,8 +230,9 @@ impl Driver {
             Done::Opened {
                 track,
                 purpose,
+                names_holders,
                 result,
-            } => self.on_opened(track, purpose, result),
+            } => self.on_opened(track, purpose, names_holders, result),
             Done::Holders { rendition, result } => match result {
                 Ok((swarm, holders)) => {
                     self.directory.name_swarm(rendition, swarm);
@@ -269,11 +287,12 @@ impl Driver {
         &mut self,
         track: TrackId,
         purpose: Purpose,
+        names_holders: bool,
         result: Result<Box<OpenedTrack>, RequestError>,
     ) {
         self.tell_tracker_rtt();
         let accepted = match result {
-            Ok(opened) => self.accept(track, *opened),
+            Ok(opened) => self.accept(track, *opened, names_holders),
             Err(error) => {
                 tracing::info!(%track, %error, "a track was not opened");
                 self.kept_license(track).ok_or_else(|| refusal(&error))
@@ -289,7 +308,12 @@ impl Driver {
         }
     }
 
-    fn accept(&mut self, track: TrackId, opened: OpenedTrack) -> Result<Playable, CommandError> {
+    fn accept(
+        &mut self,
+        track: TrackId,
+        opened: OpenedTrack,
+        names_holders: bool,
+    ) -> Result<Playable, CommandError> {
         let OpenedTrack {
             manifest,
             license,
@@ -320,7 +344,9 @@ impl Driver {
             };
             if let Some(key) = self.introduce(track, content, spec) {
                 self.directory.name_swarm(key, swarm);
-                self.feed_holders(key, holders);
+                if names_holders {
+                    self.feed_holders(key, holders);
+                }
             }
         }
         Ok(playable)
@@ -346,8 +372,7 @@ impl Driver {
     }
 
     fn kept_license(&mut self, track: TrackId) -> Option<Playable> {
-        let bytes = self.store.state_get(&license_key(track)).ok()??;
-        let kept: KeptLicense = postcard::from_bytes(&bytes).ok()?;
+        let kept = self.read_license(track)?;
         let now = (Instant::now(), unix_now());
         let device = &self.identity.device;
         match self
@@ -360,6 +385,11 @@ impl Driver {
                 None
             }
         }
+    }
+
+    fn read_license(&self, track: TrackId) -> Option<KeptLicense> {
+        let bytes = self.store.state_get(&license_key(track)).ok()??;
+        postcard::from_bytes(&bytes).ok()
     }
 
     fn keep_license(&self, track: TrackId, kept: KeptLicense) {

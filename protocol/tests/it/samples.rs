@@ -375,6 +375,13 @@ fn swarm_requests() -> Vec<(&'static str, TrackerRequest)> {
                 addresses: addresses(),
             },
         ),
+        (
+            "tracker-request-open-held",
+            TrackerRequest::OpenHeld {
+                track: TrackId([6; 16]),
+                rung: Rung::Standard,
+            },
+        ),
     ]
 }
 

@@ -239,6 +239,7 @@ pub fn tracker_request() -> impl Strategy<Value = TrackerRequest> {
                 addresses,
             }
         }),
+        (track(), rung()).prop_map(|(track, rung)| TrackerRequest::OpenHeld { track, rung }),
     ]
 }
 

@@ -214,7 +214,13 @@ impl Harness {
     }
 
     /// The tracker opened a track.
-    pub(crate) fn take_opened(&mut self, node: u16, track: usize, play: u32, opened: OpenedTrack) {
+    pub(crate) fn take_opened(
+        &mut self,
+        node: u16,
+        (track, play): (usize, u32),
+        opened: OpenedTrack,
+        names_holders: bool,
+    ) {
         let data = &self.music.tracks[track];
         if opened.content != data.content || opened.manifest != data.manifest {
             let text = format!("node {node} was given another track than it asked for");
@@ -223,7 +229,9 @@ impl Harness {
         if let Some(rendition) = self.introduce(node, track) {
             let directory = &mut self.nodes[usize::from(node)].directory;
             directory.name_swarm(rendition, opened.swarm);
-            self.tell_holders(node, rendition, opened.holders);
+            if names_holders {
+                self.tell_holders(node, rendition, opened.holders);
+            }
         }
         let player = &mut self.nodes[usize::from(node)].player;
         if !player.leases.contains(&track) {

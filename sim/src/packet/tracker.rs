@@ -13,7 +13,7 @@ use antiphon_protocol::tracker::{
     AnnounceEntry, Attached, Holder, OpenedTrack, OriginAddress, Passes, TrackerReply,
     TrackerRequest,
 };
-use antiphon_protocol::{AccountId, ErrorCode, Millis, UnixSeconds};
+use antiphon_protocol::{AccountId, ErrorCode, Millis, TrackId, UnixSeconds};
 use antiphon_swarm::registry::{Held, PeerProfile, Pick, RegistryConfig};
 use antiphon_swarm::{Instant, PeerKey, RenditionKey, SwarmRegistry};
 
@@ -81,7 +81,8 @@ impl Harness {
                 code: ErrorCode::UNAUTHENTICATED,
                 retry_after: Millis(0),
             },
-            TrackerRequest::Open { track, .. } => self.answer_open(node, track),
+            TrackerRequest::Open { track, .. } => self.answer_open(node, track, true),
+            TrackerRequest::OpenHeld { track, .. } => self.answer_open(node, track, false),
             TrackerRequest::Announce { entries } => self.announced(node, &entries),
             TrackerRequest::Lookup { content, limit } => match self.music.by_content(content) {
                 Some(track) => TrackerReply::Holders {
@@ -140,12 +141,16 @@ impl Harness {
         }))
     }
 
-    fn answer_open(&mut self, node: u16, track: antiphon_protocol::TrackId) -> TrackerReply {
+    fn answer_open(&mut self, node: u16, track: TrackId, names_holders: bool) -> TrackerReply {
         let found = self.music.tracks.iter().position(|known| known.id == track);
         let Some(track) = found else {
             return not_found();
         };
-        let holders = self.holders(node, track, HOLDERS_PER_ANSWER_MAX);
+        let holders = if names_holders {
+            self.holders(node, track, HOLDERS_PER_ANSWER_MAX)
+        } else {
+            Vec::new()
+        };
         let data = &self.music.tracks[track];
         TrackerReply::Opened(Box::new(OpenedTrack {
             manifest: data.manifest.clone(),

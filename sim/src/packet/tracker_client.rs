@@ -35,8 +35,8 @@ const LINK: Settings = Settings {
 #[derive(Clone, Debug)]
 pub(crate) enum Pending {
     Attach,
-    /// Of a track, for a play with this number.
-    Open(usize, u32),
+    /// Of a track, for a play with this number; whether holders come with it.
+    Open(usize, u32, bool),
     Lookup(RenditionKey),
     Announce(Vec<RenditionKey>),
     Placements,
@@ -126,7 +126,7 @@ impl Harness {
     fn request_failed(&mut self, node: u16, what: Pending) {
         match what {
             Pending::Attach | Pending::Placements | Pending::Leave => {}
-            Pending::Open(track, play) => self.opened(node, track, play, false),
+            Pending::Open(track, play, _) => self.opened(node, track, play, false),
             Pending::Lookup(_) | Pending::Announce(_) => {
                 self.tell(node, Input::Tracker(TrackerEvent::Unreachable));
             }
@@ -177,9 +177,9 @@ impl Harness {
                 self.tell(node, Input::Tracker(TrackerEvent::Rtt(rtt)));
                 self.tell(node, Input::Tracker(TrackerEvent::Reachable));
             }
-            (Pending::Open(track, play), TrackerReply::Opened(opened)) => {
+            (Pending::Open(track, play, names_holders), TrackerReply::Opened(opened)) => {
                 self.tell(node, Input::Tracker(TrackerEvent::Rtt(rtt)));
-                self.take_opened(node, track, play, *opened);
+                self.take_opened(node, (track, play), *opened, names_holders);
             }
             (Pending::Lookup(rendition), TrackerReply::Holders { swarm, holders }) => {
                 let directory = &mut self.nodes[usize::from(node)].directory;
@@ -245,10 +245,14 @@ impl Harness {
 
     /// Asks for everything needed to play a track.
     pub(crate) fn open_track(&mut self, node: u16, track: usize, play: u32) {
-        let request = TrackerRequest::Open {
-            track: self.music.tracks[track].id,
-            rung: Rung::Standard,
+        let kept = self.nodes[usize::from(node)].disk.get(track);
+        let held = kept.is_some_and(|kept| kept.held.is_full());
+        let (id, rung) = (self.music.tracks[track].id, Rung::Standard);
+        let request = if held {
+            TrackerRequest::OpenHeld { track: id, rung }
+        } else {
+            TrackerRequest::Open { track: id, rung }
         };
-        self.ask_tracker(node, &request, Pending::Open(track, play));
+        self.ask_tracker(node, &request, Pending::Open(track, play, !held));
     }
 }

@@ -1,5 +1,6 @@
 //! The tracker's side: lookups, announces, opened tracks, all answered by the product's registry.
 
+use antiphon_protocol::ChunkIndex;
 use antiphon_protocol::peer::Extent;
 use antiphon_swarm::node::input::TrackerEvent;
 use antiphon_swarm::registry::{Held, PeerProfile};
@@ -20,7 +21,7 @@ impl World {
         starts - self.now
     }
 
-    /// Asks the tracker to open a track: license and holders come in one answer. The time until
+    /// Asks the tracker to open a track: license and holders, if they are of use, come in one answer. The time until
     /// it is there; nothing if the tracker is gone.
     pub(super) fn open_track(&mut self, node: u32, track: u32) -> Option<u64> {
         let session = self.session(node)?;
@@ -30,7 +31,10 @@ impl World {
         let delay = self.reach_tracker(node);
         self.tally.opened += 1;
         let limit = antiphon_swarm::limits::HOLDERS_PER_ANSWER_MAX as u8;
-        if self.config.peers {
+        // Who has all of it asks for the license only.
+        let shelf = &self.shelves[node as usize];
+        let held = shelf.first_missing(track, ChunkIndex(0)).is_none();
+        if self.config.peers && !held {
             let rendition = RenditionKey(track);
             self.defer(
                 delay,

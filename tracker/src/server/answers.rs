@@ -106,7 +106,19 @@ async fn answer_attached(
             let (tracks, more) = found;
             Ok(TrackerReply::Tracks { tracks, more })
         }
-        TrackerRequest::Open { track, rung } => open(connection, attachment, track, rung).await,
+        TrackerRequest::Open { track, rung } => {
+            let mut opened = open(connection, attachment, track, rung).await?;
+            let (content, asker) = (opened.content, attachment.proven);
+            let lookup = context
+                .swarms
+                .lookup(asker, content, HOLDERS_PER_ANSWER_MAX);
+            opened.holders = lookup.await;
+            Ok(TrackerReply::Opened(Box::new(opened)))
+        }
+        TrackerRequest::OpenHeld { track, rung } => {
+            let opened = open(connection, attachment, track, rung).await?;
+            Ok(TrackerReply::Opened(Box::new(opened)))
+        }
         TrackerRequest::Announce { entries } => {
             Ok(announce(connection, attachment.proven, &entries).await)
         }
@@ -197,12 +209,13 @@ async fn admitted(
     checked.ok_or(unauthenticated)
 }
 
+/// What a track is played with, without holders.
 async fn open(
     connection: &Connection,
     attachment: &Attachment,
     track: TrackId,
     rung: Rung,
-) -> Result<TrackerReply, Refusal> {
+) -> Result<OpenedTrack, Refusal> {
     let context = &connection.context;
     let session: &Session = &attachment.session;
     let not_found = Refusal::new(ErrorCode::NOT_FOUND);
@@ -213,17 +226,13 @@ async fn open(
     let license = context
         .licensing
         .issue(session, track, &playable, &context.signing)?;
-    let holders = context
-        .swarms
-        .lookup(attachment.proven, content, HOLDERS_PER_ANSWER_MAX)
-        .await;
-    Ok(TrackerReply::Opened(Box::new(OpenedTrack {
+    Ok(OpenedTrack {
         manifest: playable.manifest.clone(),
         license,
         content,
         swarm: context.names.asked(content, clock::now()),
-        holders,
-    })))
+        holders: Vec::new(),
+    })
 }
 
 async fn announce(

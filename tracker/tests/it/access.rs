@@ -36,12 +36,17 @@ fn needs_attach() -> Vec<TrackerRequest> {
         TrackerRequest::Introduce {
             node: NodeId([1; 32]),
         },
+        TrackerRequest::OpenHeld {
+            track: TrackId([1; 16]),
+            rung: Rung::Standard,
+        },
     ];
     for request in &all {
         match request {
             TrackerRequest::Catalog { .. }
             | TrackerRequest::Search { .. }
             | TrackerRequest::Open { .. }
+            | TrackerRequest::OpenHeld { .. }
             | TrackerRequest::Announce { .. }
             | TrackerRequest::Lookup { .. }
             | TrackerRequest::Renew

@@ -47,14 +47,21 @@ async fn holders_are_the_announcing_nodes_but_never_the_asker() -> Result<()> {
     assert_eq!(found[0].contact.addresses, ["127.0.0.1:7701".parse()?]);
     assert_eq!(ada.look_up(content).await?, []);
 
-    let open = TrackerRequest::Open {
-        track: manifest.track,
-        rung: Rung::Standard,
-    };
-    let TrackerReply::Opened(opened) = bob.ask(&open).await? else {
+    let (track, rung) = (manifest.track, Rung::Standard);
+    let TrackerReply::Opened(opened) = bob.ask(&TrackerRequest::Open { track, rung }).await? else {
         bail!("not opened");
     };
     assert_eq!(opened.holders, found);
+    // Who has all of it is told of nobody, and given the same license.
+    let held = TrackerRequest::OpenHeld { track, rung };
+    let TrackerReply::Opened(of_held) = bob.ask(&held).await? else {
+        bail!("not opened");
+    };
+    assert_eq!(of_held.holders, []);
+    assert_eq!(
+        (of_held.content, of_held.manifest),
+        (opened.content, opened.manifest)
+    );
     Ok(())
 }
 
