@@ -78,7 +78,8 @@ impl NodeCore {
             if probable && complete && near {
                 let music = rate.bytes_in(media(ahead.next_start));
                 let soon = u32::try_from(music.0 / CHUNK_BYTES).unwrap_or(u32::MAX);
-                chunks = chunks.max(soon);
+                // To the end of a unit, where the first request of the play will end.
+                chunks = chunks.max(soon.next_multiple_of(EXTENT_UNIT_CHUNKS));
             }
             // Without a play there is no hurry, and only the next one is worth the origin.
             let due = left.is_some_and(|left| left < ahead.origin_head_below);

@@ -22,6 +22,30 @@ pub(crate) enum Feed {
     BriskPeers,
 }
 
+/// Where requests to a fast holder end. The places are the same wherever the playhead is, so that few
+/// requests are cut short.
+#[derive(Clone, Copy, Debug)]
+struct Steps {
+    first: u32,
+    step: u32,
+}
+
+impl Steps {
+    /// The first end that is not before `chunk`.
+    const fn end_from(self, chunk: u32) -> u32 {
+        let steps = chunk.saturating_sub(self.first).div_ceil(self.step);
+        self.first.saturating_add(steps.saturating_mul(self.step))
+    }
+
+    /// The last end that is not behind `chunk`, or the start.
+    const fn end_before(self, chunk: u32) -> u32 {
+        match chunk.checked_sub(self.first) {
+            Some(behind) => chunk - behind % self.step,
+            None => 0,
+        }
+    }
+}
+
 impl NodeCore {
     /// The position of the playhead at which the window ends behind `end`, or one before that at
     /// which to look again.
@@ -64,28 +88,41 @@ impl NodeCore {
         let window = ahead.peers_min.saturating_add(half).min(ahead.peers_max);
         let window = play.chunks_in(window);
         // In whole steps, so that the moving end does not make a request of each chunk played.
-        let unit = EXTENT_UNIT_CHUNKS;
-        let (step, near, near_step) = match feed {
+        match feed {
             // It stops and goes by a rule of its own.
-            Feed::Origin => return behind(play.chunks_in(self.origin_window(heard))),
-            // Always past the rung on which a second source is asked. Larger steps than of a head
-            // bring more twice from slow peers (`spotify-2010`: 2.0 % overhead, not 1.6).
-            Feed::Peers => (unit, ladder.hedge, self.config.start.head_chunks),
-            // A unit comes in less time than is kept above the rung on which the origin is asked.
-            Feed::BriskPeers if heard < ahead.long_steps_after => {
-                let safe = ladder.second.saturating_add(ladder.race);
-                (unit, safe, unit)
+            Feed::Origin => behind(play.chunks_in(self.origin_window(heard))),
+            Feed::Peers => {
+                let far = behind(window) / EXTENT_UNIT_CHUNKS * EXTENT_UNIT_CHUNKS;
+                // Always past the rung on which a second source is asked. Larger steps than of a head
+                // bring more twice from slow peers (`spotify-2010`: 2.0 % overhead, not 1.6).
+                let step = self.config.start.head_chunks.max(1);
+                let near = behind(play.chunks_in(ladder.hedge)).div_ceil(step);
+                far.max(near.saturating_mul(step))
             }
-            // A longer one is asked for before a second source would be, so in one request.
             Feed::BriskPeers => {
-                let step = ahead.long_step_units.max(1).saturating_mul(unit);
-                (step, ladder.hedge.saturating_add(ladder.race), step)
+                let (steps, near) = self.steps(heard);
+                let near = steps.end_from(behind(play.chunks_in(near)));
+                near.max(steps.end_before(behind(window)))
             }
-        };
-        let near_step = near_step.max(1);
-        let near = behind(play.chunks_in(near)).div_ceil(near_step);
-        let far = behind(window) / step * step;
-        far.max(near.saturating_mul(near_step))
+        }
+    }
+
+    /// The steps in which a fast holder is asked, longer ones after a while of listening, and how much is
+    /// kept ahead in the meantime.
+    fn steps(&self, heard: Duration) -> (Steps, Duration) {
+        let (ahead, ladder) = (&self.config.ahead, &self.config.ladder);
+        let chunks = |units: u32| units.max(1).saturating_mul(EXTENT_UNIT_CHUNKS);
+        let (first, short) = (chunks(1), chunks(ahead.short_step_units));
+        if heard < ahead.long_steps_after {
+            // A short one comes in less time than is kept above the rung on which the origin is asked.
+            let steps = Steps { first, step: short };
+            return (steps, ladder.second.saturating_add(ladder.race));
+        }
+        // A long one is asked for before a second source would be, so in one request.
+        let first = first.saturating_add(short);
+        let step = chunks(ahead.long_step_units);
+        let steps = Steps { first, step };
+        (steps, ladder.hedge.saturating_add(ladder.race))
     }
 
     /// Who carries the play.
@@ -114,5 +151,23 @@ impl NodeCore {
         let ahead = &self.config.ahead;
         let grown = ahead.origin_min.saturating_add(heard);
         grown.min(ahead.origin_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_end_at_the_same_places_from_either_side() {
+        let steps = Steps {
+            first: 48,
+            step: 64,
+        };
+        let ends = [0, 1, 48, 49, 112, 113].map(|chunk| steps.end_from(chunk));
+        assert_eq!(ends, [48, 48, 48, 112, 112, 176]);
+        let ends = [0, 47, 48, 111, 112, 300].map(|chunk| steps.end_before(chunk));
+        assert_eq!(ends, [0, 0, 48, 48, 112, 240]);
+        assert_eq!(steps.end_from(u32::MAX), u32::MAX);
     }
 }

@@ -266,6 +266,25 @@ fn a_holder_is_asked_for_spans_and_not_for_each_chunk_played() {
 }
 
 #[test]
+fn a_fast_holder_is_asked_for_longer_spans_the_longer_one_listens() {
+    let mut world = World::new();
+    // 293 chunks: 4 MiB and a half.
+    let track = world.publish(1, song(240));
+    let (holder, listener) = (world.near(), world.near());
+    world.give(holder, track);
+    world.connect(listener, holder);
+    world.play(listener, track);
+    world.run(Duration::from_secs(20));
+    let at_first = world.nodes[listener].core.stats().requests;
+    world.run(Duration::from_secs(225));
+    let requests = world.nodes[listener].core.stats().requests;
+    assert!(world.nodes[listener].core.is_complete(track));
+    // The head, what is left of its unit, two units; then four at a time.
+    assert!(at_first <= 4, "{at_first} requests in 20 s");
+    assert!(requests <= at_first + 4, "{requests} requests");
+}
+
+#[test]
 fn a_seed_pins_tracks_and_gets_its_first_copy_from_the_origin() {
     let mut world = World::new();
     let tracks: Vec<_> = (0..5).map(|key| world.publish(key, song(200))).collect();
