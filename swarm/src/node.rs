@@ -326,10 +326,12 @@ impl NodeCore {
             measured: !neighbor.estimate.is_unknown(),
             in_flight: self.requests.to_peer(neighbor.peer),
         });
+        let mut neighbors: Vec<_> = neighbors.collect();
+        neighbors.sort_unstable_by_key(|neighbor| neighbor.peer);
         let in_flight = self.requests.iter();
         Snapshot {
             play,
-            neighbors: neighbors.collect(),
+            neighbors,
             in_flight: in_flight
                 .map(|r| (r.source, r.rendition, r.span.count()))
                 .collect(),

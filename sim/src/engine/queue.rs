@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 const WHEEL_BITS: u32 = 8;
 const SLOTS: usize = 1 << WHEEL_BITS;
 const WHEELS: usize = 6;
+/// Wheels whose slots keep the memory of their fullest moment: one more holds thousands in each.
+const WHEELS_KEPT: usize = 3;
 /// Time beyond this many microseconds from now lies outside of all wheels.
 const REACH_BITS: u32 = WHEEL_BITS * WHEELS as u32;
 
@@ -68,7 +70,8 @@ pub struct EventQueue<E> {
     ready: VecDeque<E>,
     wheels: Vec<Wheel<E>>,
     far: Vec<(u64, E)>,
-    spare: Vec<(u64, E)>,
+    /// Memory of the slot opened last, for each of the wheels that keep it.
+    spares: [Vec<(u64, E)>; WHEELS_KEPT],
 }
 
 impl<E: Event> EventQueue<E> {
@@ -81,7 +84,7 @@ impl<E: Event> EventQueue<E> {
             ready: VecDeque::new(),
             wheels: (0..WHEELS).map(|_| Wheel::new()).collect(),
             far: Vec::new(),
-            spare: Vec::new(),
+            spares: [const { Vec::new() }; WHEELS_KEPT],
         }
     }
 
@@ -170,18 +173,11 @@ impl<E: Event> EventQueue<E> {
             if start > until {
                 return false;
             }
-            // A slot of the higher wheels may hold thousands: it would keep the memory of its fullest
-            // moment.
-            let keeps = level == 1;
-            let spare = if keeps {
-                core::mem::take(&mut self.spare)
-            } else {
-                Vec::new()
-            };
-            let mut events = self.wheels[level].take(slot, spare);
+            let spare = self.spares.get_mut(level).map(core::mem::take);
+            let mut events = self.wheels[level].take(slot, spare.unwrap_or_default());
             self.open(start, &mut events);
-            if keeps {
-                self.spare = events;
+            if let Some(spare) = self.spares.get_mut(level) {
+                *spare = events;
             }
             return true;
         }
@@ -213,13 +209,13 @@ impl<E: Event> EventQueue<E> {
 
     fn fill_ready(&mut self) {
         let slot = self.now as usize % SLOTS;
-        let spare = core::mem::take(&mut self.spare);
+        let spare = core::mem::take(&mut self.spares[0]);
         let mut events = self.wheels[0].take(slot, spare);
         if events.len() > 1 {
             events.sort_by_key(|(_, event)| event.class());
         }
         self.ready.extend(events.drain(..).map(|(_, event)| event));
-        self.spare = events;
+        self.spares[0] = events;
     }
 }
 

@@ -107,22 +107,25 @@ impl NodeCore {
         let renditions: Arc<[RenditionKey]> = interests.as_slice().into();
         let all = self.interest.all;
         let near = self.config.news.interest_rtt;
-        // Who uploads nothing has nothing to tell.
-        let told = self.neighbors.iter_mut().filter(|n| n.uploads);
-        let told = told.filter(|n| all || !n.estimate.is_unknown() || n.rtt() <= near);
-        let mut told: Vec<&mut Neighbor> = told.collect();
-        let most = self.config.news.interest_most;
-        if few && told.len() > most {
-            told.sort_unstable_by_key(|n| (core::cmp::Reverse(n.useful_kib), n.peer));
-            told.truncate(most);
-        }
-        for neighbor in told {
+        let mut tell = |neighbor: &mut Neighbor| {
             if neighbor.interest_told != turn {
                 neighbor.interest_told = turn;
                 let (peer, renditions) = (neighbor.peer, Arc::clone(&renditions));
                 let message = Message::Interest { renditions };
                 self.outputs.push_back(Output::Send { peer, message });
             }
+        };
+        let count = self.neighbors.len();
+        // Who uploads nothing has nothing to tell.
+        let told = self.neighbors.iter_mut().filter(|n| n.uploads);
+        let told = told.filter(|n| all || !n.estimate.is_unknown() || n.rtt() <= near);
+        if !few {
+            return told.for_each(tell);
         }
+        let mut useful: Vec<&mut Neighbor> = Vec::with_capacity(count);
+        useful.extend(told);
+        useful.sort_unstable_by_key(|n| (core::cmp::Reverse(n.useful_kib), n.peer));
+        let most = self.config.news.interest_most;
+        useful.into_iter().take(most).for_each(&mut tell);
     }
 }

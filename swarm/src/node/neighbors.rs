@@ -31,12 +31,9 @@ pub(crate) struct Neighbor {
     useful_epoch: u16,
     /// Which of our lists of interests it was told last; zero is none.
     pub(crate) interest_told: u16,
-    /// When it may be sent a `Have` again.
-    pub(crate) have_at: Instant,
     /// Searches it sent in the current second.
     pub(crate) finds: u8,
     pub(crate) finds_second: u16,
-    pub(crate) wants: Wants,
 }
 
 /// Longest wait for a neighbor that declines every time, unless it asks for more. Guess: a few of the
@@ -70,10 +67,8 @@ impl Neighbor {
             useful_kib: 0,
             useful_epoch: useful_epoch(now),
             interest_told: 0,
-            have_at: Instant::START,
             finds: 0,
             finds_second: 0,
-            wants: Wants::default(),
         };
         neighbor.set_rtt(rtt);
         neighbor
@@ -135,12 +130,22 @@ const fn useful_epoch(now: Instant) -> u16 {
     (now.as_micros() / USEFUL_HALF_LIFE_MICROS) as u16
 }
 
-/// All connected peers, by key.
+/// Where in the lists a neighbor is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    peer: PeerKey,
+    at: u32,
+}
+
+/// All connected peers.
 #[derive(Debug, Default)]
 pub(crate) struct Neighbors {
-    /// The keys of `list`, dense: they are looked for far more often than a neighbor is read.
-    keys: Vec<PeerKey>,
+    /// By key, dense: they are looked for far more often than a neighbor is read.
+    places: Vec<Place>,
+    /// In no order, so that nobody moves but the last when one goes.
     list: Vec<Neighbor>,
+    /// What each of those wants to hear of. Apart: most news are compared with all of it.
+    wants: Vec<Wants>,
     /// Bit `n` says whether what `list[n]` wants to hear of, or what we have of it, changed since it
     /// was last told.
     news: u64,
@@ -151,49 +156,65 @@ pub(crate) struct Neighbors {
 impl Neighbors {
     /// Adds one; replaces what was known of an earlier connection. False when full.
     pub(crate) fn insert(&mut self, neighbor: Neighbor) -> bool {
-        match self.at(neighbor.peer) {
-            Ok(at) => self.list[at] = neighbor,
+        match self.place(neighbor.peer) {
+            Ok(place) => {
+                let at = self.places[place].at as usize;
+                self.list[at] = neighbor;
+                self.wants[at] = Wants::default();
+            }
             Err(_) if self.list.len() >= NEIGHBORS_HARD => return false,
-            Err(at) => {
-                self.news = with_place(self.news, at);
-                grow(&mut self.keys);
+            Err(place) => {
+                grow(&mut self.places);
                 grow(&mut self.list);
-                self.keys.insert(at, neighbor.peer);
-                self.list.insert(at, neighbor);
+                grow(&mut self.wants);
+                let (peer, at) = (neighbor.peer, self.list.len() as u32);
+                self.places.insert(place, Place { peer, at });
+                self.list.push(neighbor);
+                self.wants.push(Wants::default());
             }
         }
         true
     }
 
     pub(crate) fn remove(&mut self, peer: PeerKey) -> bool {
-        let found = self.at(peer);
-        if let Ok(at) = found {
-            self.keys.remove(at);
-            self.list.remove(at);
-            // Whoever waits longest may be another one now.
-            self.news_due |= self.news >> at & 1 == 1;
-            self.news = without_place(self.news, at);
+        let Ok(place) = self.place(peer) else {
+            return false;
+        };
+        let at = self.places.remove(place).at as usize;
+        let last = self.list.len() - 1;
+        self.list.swap_remove(at);
+        self.wants.swap_remove(at);
+        if let Some(moved) = self.list.get(at)
+            && let Ok(place) = self.place(moved.peer)
+        {
+            self.places[place].at = at as u32;
         }
-        found.is_ok()
+        // Whoever waits longest may be another one now.
+        self.news_due |= self.news >> at & 1 == 1;
+        let of_last = self.news >> last & 1;
+        self.news &= !(1 << at | 1 << last);
+        if at < last {
+            self.news |= of_last << at;
+        }
+        true
     }
 
     /// A neighbor said how many spans it serves at once, and whether it uploads at all.
     pub(crate) fn offers(&mut self, peer: PeerKey, spans_max: u8, uploads: bool) {
-        if let Ok(at) = self.at(peer) {
-            let neighbor = &mut self.list[at];
+        if let Some(neighbor) = self.by_key_mut(peer) {
             neighbor.spans_max = spans_max;
             neighbor.uploads = uploads;
         }
     }
 
     pub(crate) fn is_connected(&self, peer: PeerKey) -> bool {
-        self.at(peer).is_ok()
+        self.place(peer).is_ok()
     }
 
     /// What can be served of a rendition changed: whoever wants to hear of it may be told.
     pub(crate) fn note_news(&mut self, rendition: RenditionKey) {
-        for (at, neighbor) in self.list.iter().enumerate() {
-            if neighbor.wants.contains(rendition) {
+        for (at, wants) in self.wants.iter().enumerate() {
+            if wants.contains(rendition) {
                 self.news |= 1 << at;
                 self.news_due = true;
             }
@@ -208,10 +229,10 @@ impl Neighbors {
 
     /// A neighbor said what it wants to hear of. False if it is none.
     pub(crate) fn interested(&mut self, peer: PeerKey, renditions: &[RenditionKey]) -> bool {
-        let Ok(at) = self.at(peer) else {
+        let Some(at) = self.at(peer) else {
             return false;
         };
-        self.list[at].wants.replace(renditions);
+        self.wants[at].replace(renditions);
         self.news |= 1 << at;
         self.news_due = true;
         true
@@ -232,9 +253,10 @@ impl Neighbors {
         core::mem::take(&mut self.news)
     }
 
-    /// The `n`-th of them, by the bits of [`Neighbors::take_news`].
-    pub(crate) fn nth_mut(&mut self, at: usize) -> Option<&mut Neighbor> {
-        self.list.get_mut(at)
+    /// The `n`-th of them, by the bits of [`Neighbors::take_news`], and what it wants to hear of.
+    pub(crate) fn wants_of_nth(&mut self, at: usize) -> Option<(PeerKey, &mut Wants)> {
+        let peer = self.list.get(at)?.peer;
+        Some((peer, self.wants.get_mut(at)?))
     }
 
     /// The `n`-th of them is to be told later.
@@ -243,13 +265,14 @@ impl Neighbors {
     }
 
     pub(crate) fn by_key(&self, peer: PeerKey) -> Option<&Neighbor> {
-        self.at(peer).ok().map(|at| &self.list[at])
+        self.at(peer).map(|at| &self.list[at])
     }
 
     pub(crate) fn by_key_mut(&mut self, peer: PeerKey) -> Option<&mut Neighbor> {
-        self.at(peer).ok().map(|at| &mut self.list[at])
+        self.at(peer).map(|at| &mut self.list[at])
     }
 
+    /// All of them, in no order that means anything, but the same for the same inputs.
     pub(crate) fn iter(&self) -> core::slice::Iter<'_, Neighbor> {
         self.list.iter()
     }
@@ -263,40 +286,45 @@ impl Neighbors {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        let wants = self.list.iter().map(|n| n.wants.heap_bytes());
+        let wants = self.wants.iter().map(Wants::heap_bytes);
         self.list.capacity() * size_of::<Neighbor>()
-            + self.keys.capacity() * size_of::<PeerKey>()
+            + self.wants.capacity() * size_of::<Wants>()
+            + self.places.capacity() * size_of::<Place>()
             + wants.sum::<usize>()
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.list.len() > NEIGHBORS_HARD || !self.list.is_sorted_by(|a, b| a.peer < b.peer) {
+        let count = self.list.len();
+        if count > NEIGHBORS_HARD || !self.places.is_sorted_by(|a, b| a.peer < b.peer) {
             return Err("neighbors are out of bounds or order".to_owned());
         }
-        if !self.keys.iter().eq(self.list.iter().map(|n| &n.peer)) {
+        if [self.places.len(), self.wants.len()] != [count; 2] {
+            return Err("the lists of neighbors differ in length".to_owned());
+        }
+        let is_right = |place: &Place| {
+            let neighbor = self.list.get(place.at as usize);
+            neighbor.is_some_and(|neighbor| neighbor.peer == place.peer)
+        };
+        if !self.places.iter().all(is_right) || self.news & !below(count) != 0 {
             return Err("the keys of the neighbors are not theirs".to_owned());
         }
         Ok(())
     }
 
-    fn at(&self, peer: PeerKey) -> Result<usize, usize> {
-        self.keys.binary_search(&peer)
+    /// Where in the lists a neighbor is.
+    fn at(&self, peer: PeerKey) -> Option<usize> {
+        let place = self.place(peer).ok()?;
+        self.places.get(place).map(|place| place.at as usize)
+    }
+
+    fn place(&self, peer: PeerKey) -> Result<usize, usize> {
+        self.places.binary_search_by_key(&peer, |place| place.peer)
     }
 }
 
 /// All bits below `at`.
 const fn below(at: usize) -> u64 {
     (1 << at) - 1
-}
-
-/// The bits with a place made at `at`, which is 0.
-const fn with_place(bits: u64, at: usize) -> u64 {
-    bits & below(at) | (bits & !below(at)) << 1
-}
-
-/// The bits with the place at `at` taken out.
-const fn without_place(bits: u64, at: usize) -> u64 {
-    bits & below(at) | bits >> 1 & !below(at)
 }
 
 /// A bit for each neighbor.
@@ -306,5 +334,67 @@ const _: () = assert!(NEIGHBORS_HARD <= 63);
 pub(crate) fn grow<T>(list: &mut Vec<T>) {
     if list.len() == list.capacity() {
         list.reserve_exact(list.len() / 4 + 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::rng::SeededRng;
+
+    /// Against a map: who is there, what each wants, and who has news, whoever comes and goes.
+    #[test]
+    fn those_that_stay_keep_what_they_want_and_their_news() {
+        let mut rng = SeededRng::new([6; 32]);
+        let mut neighbors = Neighbors::default();
+        let mut model: BTreeMap<PeerKey, (u32, bool)> = BTreeMap::new();
+        for step in 1..20_000 {
+            let peer = PeerKey(rng.below(90) as u32);
+            match rng.below(4) {
+                0 => {
+                    let full = model.len() >= NEIGHBORS_HARD && !model.contains_key(&peer);
+                    let rtt = Duration::from_micros(u64::from(peer.0));
+                    let neighbor = Neighbor::new(Instant::START, peer, true, rtt);
+                    assert_eq!(neighbors.insert(neighbor), !full);
+                    if !full {
+                        let news = model.get(&peer).is_some_and(|(_, news)| *news);
+                        model.insert(peer, (0, news));
+                    }
+                }
+                1 => assert_eq!(neighbors.remove(peer), model.remove(&peer).is_some()),
+                2 => {
+                    let known = model.get_mut(&peer);
+                    let is_known = known.is_some();
+                    assert_eq!(neighbors.interested(peer, &[RenditionKey(step)]), is_known);
+                    known.into_iter().for_each(|known| *known = (step, true));
+                }
+                _ => {
+                    let mut news = neighbors.take_news();
+                    let mut told = Vec::new();
+                    while news != 0 {
+                        let at = news.trailing_zeros() as usize;
+                        news &= news - 1;
+                        let (peer, _) = neighbors.wants_of_nth(at).expect("there");
+                        told.push(peer);
+                    }
+                    told.sort_unstable();
+                    let with_news = model.iter().filter(|(_, (_, news))| *news);
+                    let expected: Vec<PeerKey> = with_news.map(|(peer, _)| *peer).collect();
+                    assert_eq!(told, expected);
+                    model.values_mut().for_each(|(_, news)| *news = false);
+                }
+            }
+            assert_eq!(neighbors.check(), Ok(()));
+            assert_eq!(neighbors.len(), model.len());
+            for (peer, (wanted, _)) in &model {
+                let rtt = neighbors.by_key(*peer).map(Neighbor::rtt);
+                assert_eq!(rtt, Some(Duration::from_micros(u64::from(peer.0))));
+                let at = neighbors.at(*peer).expect("there");
+                let wants = &neighbors.wants[at];
+                assert_eq!(wants.contains(RenditionKey(*wanted)), *wanted > 0);
+            }
+        }
     }
 }

@@ -126,10 +126,14 @@ impl NodeCore {
         let feed = self.feed(now, &play);
         let end = self.window_end(&play, feed, position.0, play.heard(now));
         let mut runs = RUNS_MAX;
-        for (first, end) in self.stretches(&play, position.0, end.min(chunk_count)) {
-            let need = Need::new(ChunkIndex(first), end);
-            if !self.ask_stretch(now, &play, need, &mut runs) {
-                break;
+        let near = self.end_of_order(&play, position.0, end.min(chunk_count));
+        let in_order = Need::new(position, near);
+        if self.ask_stretch(now, &play, in_order, &mut runs) && near < end.min(chunk_count) {
+            for (first, end) in self.rarest_stretches(&play, near, end.min(chunk_count)) {
+                let need = Need::new(ChunkIndex(first), end);
+                if !self.ask_stretch(now, &play, need, &mut runs) {
+                    break;
+                }
             }
         }
         if self.unmet {
@@ -180,13 +184,14 @@ impl NodeCore {
         }
     }
 
-    /// The chunks to look at, in the order in which they are to be asked for.
-    fn stretches(&self, play: &Playback, position: u32, end: u32) -> Vec<(u32, u32)> {
+    /// Where chunks are asked for in another order than they are heard in, `end` at most.
+    fn end_of_order(&self, play: &Playback, position: u32, end: u32) -> u32 {
         let in_order = play.chunks_in(self.config.picker.in_order);
-        let near = position.saturating_add(in_order).min(end);
-        if near == end {
-            return vec![(position, end)];
-        }
+        position.saturating_add(in_order).min(end)
+    }
+
+    /// The chunks from `near` on, in the order in which they are to be asked for.
+    fn rarest_stretches(&self, play: &Playback, near: u32, end: u32) -> Vec<(u32, u32)> {
         let claims = self.availability.of(play.rendition);
         let holders = |chunk: u32| {
             let covers = claims
@@ -194,9 +199,7 @@ impl NodeCore {
                 .filter(|claim| claim.covers(ChunkIndex(chunk)));
             covers.count()
         };
-        let mut behind = rarest_first(near, end, holders);
-        behind.insert(0, (position, near));
-        behind
+        rarest_first(near, end, holders)
     }
 
     /// Asks for what is missing of one stretch, and notes whether something is left over. False if

@@ -431,13 +431,14 @@ impl NodeCore {
         let room = room.min(self.dials_max().saturating_sub(dialing));
         self.unmet |= room < wanted;
         let mut wanted = wanted.min(room);
-        let mut claims: Vec<(bool, u8, PeerKey)> = self
-            .availability
-            .of(rendition)
+        let known = self.availability.of(rendition);
+        let mut claims: Vec<(bool, u8, PeerKey)> = Vec::with_capacity(known.len());
+        let not_here = known
             .iter()
-            .filter(|claim| !claim.connected && claim.believed != Believed::Nothing)
-            .map(|claim| (claim.believed != Believed::Full, claim.order, claim.peer))
-            .collect();
+            .filter(|claim| !claim.connected && claim.believed != Believed::Nothing);
+        claims.extend(
+            not_here.map(|claim| (claim.believed != Believed::Full, claim.order, claim.peer)),
+        );
         claims.sort_unstable();
         for (_, _, peer) in claims {
             if self.contacts.is_dialed(peer) {

@@ -289,12 +289,13 @@ impl NodeCore {
             let at = news.trailing_zeros() as usize;
             news &= news - 1;
             let mut later = false;
-            let Some(neighbor) = self.neighbors.nth_mut(at) else {
+            let Some((peer, wants)) = self.neighbors.wants_of_nth(at) else {
                 break;
             };
             let mut holdings: Vec<(RenditionKey, Extent)> = Vec::new();
             let mut completed = false;
-            for (rendition, told) in neighbor.wants.iter_mut() {
+            let have_at = wants.have_at;
+            for (rendition, told) in wants.iter_mut() {
                 let full = self.holdings.is_full(rendition);
                 let units = if full {
                     TOLD_FULL
@@ -305,8 +306,8 @@ impl NodeCore {
                     continue;
                 }
                 completed |= full;
-                if !full && now < neighbor.have_at && !completed {
-                    wake = wake.min(neighbor.have_at);
+                if !full && now < have_at && !completed {
+                    wake = wake.min(have_at);
                     later = true;
                     continue;
                 }
@@ -314,8 +315,8 @@ impl NodeCore {
                 holdings.push((rendition, self.holdings.extent(rendition)));
             }
             if !holdings.is_empty() {
-                neighbor.have_at = now + interval;
-                messages.push((neighbor.peer, holdings));
+                wants.have_at = now + interval;
+                messages.push((peer, holdings));
             }
             if later {
                 self.neighbors.postpone_news(at);

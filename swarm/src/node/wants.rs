@@ -6,6 +6,7 @@
 
 use crate::key::RenditionKey;
 use crate::limits::HOLDINGS_PER_MESSAGE_MAX;
+use crate::time::Instant;
 
 /// Units told of a rendition that was told to be complete.
 pub(crate) const TOLD_FULL: u16 = u16::MAX;
@@ -22,6 +23,8 @@ pub(crate) struct Wants {
     len: u8,
     /// All of them, if they are more than a few.
     more: Option<Box<Many>>,
+    /// When the neighbor may be sent a `Have` again.
+    pub(crate) have_at: Instant,
 }
 
 /// In key order.
@@ -35,6 +38,7 @@ impl Default for Wants {
             told: [0; FEW],
             len: 0,
             more: None,
+            have_at: Instant::START,
         }
     }
 }
@@ -44,6 +48,7 @@ impl Wants {
     /// name, nothing is taken.
     pub(crate) fn replace(&mut self, renditions: &[RenditionKey]) {
         let before = core::mem::take(self);
+        self.have_at = before.have_at;
         let named = renditions.iter().take(HOLDINGS_PER_MESSAGE_MAX);
         let told = |key: RenditionKey| before.told_of(key).unwrap_or(0);
         if renditions.len() > FEW {

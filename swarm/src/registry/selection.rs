@@ -15,6 +15,9 @@ pub(super) const PLACES_MAX: usize = 1 << PLACE_BITS;
 
 const PLACE_BITS: u32 = 16;
 
+/// What is left of a rank beside two bits of class and when it was handed out.
+const CHANCE_BITS: u32 = u64::BITS - PLACE_BITS - u32::BITS - 2;
+
 /// One lookup.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asking {
@@ -27,22 +30,23 @@ pub(super) struct Asking {
 impl Asking {
     /// Lower is better: whether it is incomplete, and far, when it was handed out, chance, and
     /// where it is in the list.
-    fn rank(&self, entry: &Entry, at: usize) -> u128 {
+    fn rank(&self, entry: &Entry, at: usize) -> u64 {
         let far = self.region != 0 && entry.region != self.region;
-        let class = u128::from(!entry.full) << 1 | u128::from(far);
-        let handed = class << 32 | u128::from(entry.handed);
-        (handed << 64 | u128::from(self.chance(entry.peer))) << PLACE_BITS | at as u128
+        let class = u64::from(!entry.full) << 1 | u64::from(far);
+        let handed = class << u32::BITS | u64::from(entry.handed);
+        let drawn = handed << CHANCE_BITS | self.chance(entry.peer);
+        drawn << PLACE_BITS | at as u64
     }
 
     /// A number that differs for each lookup and peer.
     fn chance(&self, peer: PeerKey) -> u64 {
         let mixed = (self.salt ^ u64::from(peer.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93)
+        (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93) >> (u64::BITS - CHANCE_BITS)
     }
 }
 
 /// The place in the list that a rank ends with.
-const fn place(rank: u128) -> usize {
+const fn place(rank: u64) -> usize {
     rank as usize % PLACES_MAX
 }
 
@@ -54,7 +58,7 @@ pub(super) fn select(
     limit: usize,
     believed: impl Fn(PeerKey) -> bool,
 ) -> Vec<Pick> {
-    let mut ranked: Vec<Reverse<u128>> = Vec::with_capacity(entries.len());
+    let mut ranked: Vec<Reverse<u64>> = Vec::with_capacity(entries.len());
     for (at, entry) in entries.iter().enumerate() {
         if entry.uploads && entry.peer != asking.asker {
             ranked.push(Reverse(asking.rank(entry, at)));
@@ -64,9 +68,9 @@ pub(super) fn select(
     let mut ranked = BinaryHeap::from(ranked);
     let kept = limit.saturating_mul(CANDIDATES_PER_PLACE);
     let best = core::iter::from_fn(|| ranked.pop()).take(kept);
-    let mut chosen: Vec<usize> = Vec::new();
+    let mut chosen: Vec<usize> = Vec::with_capacity(limit.min(entries.len()));
     let mut passed_over: Vec<usize> = Vec::new();
-    let mut prefixes: Vec<u8> = Vec::new();
+    let mut prefixes: Vec<u8> = Vec::with_capacity(limit.min(entries.len()));
     for at in best.map(|Reverse(rank)| place(rank)) {
         // Asked of few, because each costs a search. Who is not believed is soon swept away.
         if chosen.len() >= limit {
