@@ -104,8 +104,10 @@ impl NodeCore {
             // Who is short plans again with all that comes.
             return;
         }
-        let active: Vec<RenditionKey> = self.active_pins().collect();
-        for rendition in active {
+        for at in 0..PINS_ACTIVE_MAX {
+            let Some(rendition) = self.pins.get(at).copied() else {
+                return;
+            };
             let origin = now >= self.pin_origin_at;
             if !origin {
                 self.wake_at(self.pin_origin_at);

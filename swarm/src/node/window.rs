@@ -51,15 +51,30 @@ impl NodeCore {
     /// which to look again.
     pub(crate) fn window_grows(&self, now: Instant, play: &Playback, feed: Feed, end: u32) -> u32 {
         let position = play.chunk(now).0;
+        let heard = play.heard(now);
+        let grows = |ahead: u32| {
+            let at = position.saturating_add(ahead);
+            let until = play.until(now, ChunkIndex(at));
+            self.window_end(play, feed, at, heard.saturating_add(until)) > end
+        };
         // The window moves on, so halving finds the first place. Only where steps become longer it
         // may stand for a while; what is kept ahead at least holds there too.
         let (mut ahead, mut most) = (1, SPAN_CHUNKS_MAX);
+        if matches!(feed, Feed::BriskPeers) {
+            // Mostly what is kept ahead says where.
+            let (_, near) = self.steps(heard);
+            let kept = position.saturating_add(play.chunks_in(near));
+            let guess = end.saturating_sub(kept).saturating_add(1);
+            if guess < most && grows(guess) {
+                most = guess;
+                if guess > ahead && !grows(guess - 1) {
+                    ahead = guess;
+                }
+            }
+        }
         while ahead < most {
             let middle = ahead.midpoint(most);
-            let at = position.saturating_add(middle);
-            let until = play.until(now, ChunkIndex(at));
-            let heard = play.heard(now).saturating_add(until);
-            if self.window_end(play, feed, at, heard) > end {
+            if grows(middle) {
                 most = middle;
             } else {
                 ahead = middle + 1;
