@@ -24,6 +24,7 @@ mod sessions;
 mod shelf;
 mod stall;
 mod transfers;
+mod wakes;
 mod warm;
 mod watch;
 
@@ -46,10 +47,11 @@ pub(crate) use player::Ending;
 
 use catalog::Music;
 use happening::{Deferred, Happening};
-use online::{Online, Wake};
+use online::Online;
 use people::Person;
 use shelf::Shelf;
 use transfers::Transfers;
+use wakes::Wake;
 
 /// Domains of chance; see [`Draws`].
 #[derive(Clone, Copy, Debug)]

@@ -35,10 +35,10 @@ impl World {
         }
         self.shelve(node, track, transfer.source, from..mark);
         let event = if done {
-            self.forget(id);
             if let Some((_, at)) = transfer.untold_first() {
                 self.tell_first(&transfer, at);
             }
+            self.forget(id);
             FetchEvent::Done
         } else {
             FetchEvent::Verified {

@@ -5,7 +5,7 @@ use antiphon_swarm::node::output::Event;
 use antiphon_swarm::{Input, Instant, Output, invariants};
 
 use crate::world::happening::{Deferred, Happening};
-use crate::world::online::NEVER;
+use crate::world::wakes::NEVER;
 use crate::world::{Broken, World};
 
 impl World {
@@ -57,40 +57,6 @@ impl World {
         }
         self.scratch_outputs = outputs;
         self.plan_wake(node, due);
-    }
-
-    /// A wake-up that is queued early enough serves; it looks again when it comes.
-    fn plan_wake(&mut self, node: u32, due: u64) {
-        // What a core heard late may have made it want to look at something that is past.
-        let due = due.max(self.now);
-        let wake = &mut self.wakes[node as usize];
-        wake.due = due;
-        if due < wake.queued {
-            // Of those overtaken the last is kept in mind: mostly it is wanted again.
-            (wake.queued, wake.behind) = (due, wake.queued);
-            self.queue.push(due, Happening::Due { node });
-        }
-    }
-
-    /// Whether the core wanted to be woken now.
-    pub(super) fn wake(&mut self, node: u32) -> bool {
-        let now = self.now;
-        let wake = &mut self.wakes[node as usize];
-        if wake.queued != now {
-            // Left over from an earlier session, or overtaken by an earlier one.
-            return false;
-        }
-        (wake.queued, wake.behind) = (wake.behind, NEVER);
-        if wake.due <= now {
-            self.catch_up(node);
-        }
-        let due = self.wakes[node as usize].due;
-        if due <= now {
-            self.feed_behind(node, Input::Timeout);
-            return true;
-        }
-        self.plan_wake(node, due);
-        false
     }
 
     /// Never feeds a core: what follows for others comes as an event.

@@ -126,6 +126,7 @@ impl World {
     /// A row of the series.
     pub(super) fn sample(&mut self) {
         self.tidy_registries();
+        debug_assert!(self.wakes_are_secured(), "a core would sleep for ever");
         let online = self.online.iter().flatten().count() as u64;
         let listening = self
             .online

@@ -36,27 +36,6 @@ pub(super) struct Online {
     pub(super) release: Option<(u32, u32)>,
 }
 
-/// No wake-up wanted.
-pub(super) const NEVER: u64 = u64::MAX;
-
-/// When a core wants to be woken, and the earliest event queued for it. Apart from the node: most of
-/// these events come to nothing, and then it is not looked at.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wake {
-    pub(super) due: u64,
-    pub(super) queued: u64,
-    /// The event after that one, which was the earliest when the core wanted to be woken later.
-    pub(super) behind: u64,
-}
-
-impl Wake {
-    pub(super) const NONE: Self = Self {
-        due: NEVER,
-        queued: NEVER,
-        behind: NEVER,
-    };
-}
-
 impl Online {
     pub(super) fn new(session: u32, core: NodeCore) -> Self {
         Self {

@@ -17,6 +17,7 @@ use crate::net::path;
 use crate::scenario::Conduct;
 use crate::world::happening::Happening;
 use crate::world::transfers::{HASH_BYTES, Stage, Transfer};
+use crate::world::wakes::NEVER;
 use crate::world::{Chance, World};
 
 /// Most chunks told of in one event, of a span that is needed soon: 256 KiB.
@@ -125,7 +126,11 @@ impl World {
         let at = self.network.time_of(self.now, flow, bytes);
         let transfer = self.transfers.of(id);
         transfer.turn = transfer.turn.wrapping_add(1);
-        let (life, turn) = (transfer.life, transfer.turn);
+        let (life, turn, to) = (transfer.life, transfer.turn, transfer.to);
+        let before = core::mem::replace(&mut transfer.next_event, at.unwrap_or(NEVER));
+        if transfer.next_event > before {
+            self.secure_wake(to);
+        }
         if let Some(at) = at {
             let step = Happening::Step {
                 transfer: id,
@@ -165,6 +170,13 @@ impl World {
         let transfer = self.transfers.of(id);
         transfer.last_arrival = arrival;
         let life = transfer.life;
+        // What is looked at after this is set by who plans it.
+        let put_off = arrival > transfer.next_event;
+        let to = transfer.to;
+        transfer.next_event = arrival;
+        if put_off {
+            self.secure_wake(to);
+        }
         let arrive = Happening::Arrive {
             transfer: id,
             life,
@@ -201,7 +213,9 @@ impl World {
         }
         let ended = self.end_flow(id, until == end);
         if stalls && until < end {
-            self.transfers.of(id).stage = Stage::Stuck;
+            let stuck = self.transfers.of(id);
+            (stuck.stage, stuck.next_event) = (Stage::Stuck, NEVER);
+            self.secure_wake(transfer.to);
         }
         match ended {
             Some((holder, ended)) if ramp == 0 => self.feed(holder, ended),

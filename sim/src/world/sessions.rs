@@ -6,8 +6,9 @@ use antiphon_swarm::node::input::{Budget, Command, Restored, TrackerEvent};
 use antiphon_swarm::{Duration, Input, NodeCore, RenditionKey};
 
 use crate::world::happening::{Deferred, Happening};
-use crate::world::online::{Online, Wake};
+use crate::world::online::Online;
 use crate::world::player::Ending;
+use crate::world::wakes::Wake;
 use crate::world::{Chance, World, warm};
 
 /// Those online at the start come within this.

@@ -13,6 +13,7 @@ use crate::net::path;
 use crate::scenario::Conduct;
 use crate::world::happening::Happening;
 use crate::world::progress::{next_mark, verified};
+use crate::world::wakes::NEVER;
 use crate::world::{Chance, World};
 
 /// Bytes of hashes sent with each chunk: one parent node of 64 bytes.
@@ -69,6 +70,8 @@ pub(super) struct Transfer {
     /// When its first chunk leaves the source, and when that arrives, unless that is an event of its own.
     pub(super) first: Option<(u64, u64)>,
     pub(super) last_arrival: u64,
+    /// When something of it happens next, if that is known: its asker hears of it, or this is set anew.
+    pub(super) next_event: u64,
 }
 
 impl Transfer {
@@ -194,6 +197,7 @@ impl World {
             begun: 0,
             first: None,
             last_arrival: 0,
+            next_event: NEVER,
         });
         let life = self.transfers.of(id).life;
         self.tally.requests += 1;
@@ -208,6 +212,7 @@ impl World {
                 delay += 2 * rtt;
             }
         }
+        self.transfers.of(id).next_event = self.now + delay;
         self.after(delay, Happening::Asked { transfer: id, life });
     }
 
@@ -220,6 +225,8 @@ impl World {
             self.transfers.release(id);
             return 1;
         }
+        // Nothing more happens to it, unless this says otherwise.
+        self.transfers.of(id).next_event = NEVER;
         let Transfer {
             to,
             source,
@@ -252,12 +259,15 @@ impl World {
                 if self.faults.origin_refuses {
                     self.fail(id, FetchEvent::Failed);
                 } else if !self.faults.origin_lost && (udp || route == OriginRoute::Http) {
-                    self.transfers.of(id).stage = Stage::Serving;
                     let service = self.origin_service(to, transfer.fetch);
+                    let serving = self.transfers.of(id);
+                    serving.stage = Stage::Serving;
+                    serving.next_event = self.now + service;
                     self.after(service, Happening::Asked { transfer: id, life });
                 }
             }
         }
+        self.secure_wake(to);
         2
     }
 
@@ -306,7 +316,9 @@ impl World {
         if !transfer.canceled {
             self.tell(&transfer, event);
         }
+        let to = transfer.to;
         self.forget(id);
+        self.secure_wake(to);
     }
 
     /// Takes the transfer off its asker's list and frees its number.
@@ -473,6 +485,7 @@ impl World {
                 self.forget(id);
             }
         }
+        self.secure_wake(to);
         // Those that were canceled and still flow.
         let ids = self
             .node(from)
