@@ -1,11 +1,11 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use antiphon_player::{
     DecodeError, Event, PlayFailure, PlayId, PlayState, Player, PlayerConfig, SinkSpec, Track,
     TrackSpec,
 };
 
-use crate::fixtures::{Gated, ogg, track, until, until_empty};
+use crate::fixtures::{DEADLINE, Gated, ogg, track, until, until_empty};
 
 #[test]
 fn a_source_that_blocks_while_playing_is_a_stall_with_a_length() {
@@ -52,6 +52,11 @@ fn waiting_for_the_first_bytes_is_no_stall() {
         })
         .unwrap();
     gate.wait_until_blocked();
+    // Who reads may be ahead of who says what plays.
+    let deadline = Instant::now() + DEADLINE;
+    while player.status().state == PlayState::Idle && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
     assert_eq!(player.status().state, PlayState::Starting);
     gate.open_to(bytes.len() as u64);
     until_empty(&events);
