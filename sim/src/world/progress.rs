@@ -126,11 +126,8 @@ impl World {
         let at = self.network.time_of(self.now, flow, bytes);
         let transfer = self.transfers.of(id);
         transfer.turn = transfer.turn.wrapping_add(1);
-        let (life, turn, to) = (transfer.life, transfer.turn, transfer.to);
-        let before = core::mem::replace(&mut transfer.next_event, at.unwrap_or(NEVER));
-        if transfer.next_event > before {
-            self.secure_wake(to);
-        }
+        let (life, turn) = (transfer.life, transfer.turn);
+        self.expect_event(id, at.unwrap_or(NEVER));
         if let Some(at) = at {
             let step = Happening::Step {
                 transfer: id,
@@ -170,13 +167,7 @@ impl World {
         let transfer = self.transfers.of(id);
         transfer.last_arrival = arrival;
         let life = transfer.life;
-        // What is looked at after this is set by who plans it.
-        let put_off = arrival > transfer.next_event;
-        let to = transfer.to;
-        transfer.next_event = arrival;
-        if put_off {
-            self.secure_wake(to);
-        }
+        self.expect_event(id, arrival);
         let arrive = Happening::Arrive {
             transfer: id,
             life,
@@ -213,9 +204,8 @@ impl World {
         }
         let ended = self.end_flow(id, until == end);
         if stalls && until < end {
-            let stuck = self.transfers.of(id);
-            (stuck.stage, stuck.next_event) = (Stage::Stuck, NEVER);
-            self.secure_wake(transfer.to);
+            self.transfers.of(id).stage = Stage::Stuck;
+            self.expect_event(id, NEVER);
         }
         match ended {
             Some((holder, ended)) if ramp == 0 => self.feed(holder, ended),

@@ -54,6 +54,16 @@ impl World {
         self.queue.push(due, Happening::Due { node });
     }
 
+    /// The next event of a transfer is at `at`.
+    pub(super) fn expect_event(&mut self, id: u32, at: u64) {
+        let transfer = self.transfers.of(id);
+        let before = core::mem::replace(&mut transfer.next_event, at);
+        let to = transfer.to;
+        if at > before {
+            self.secure_wake(to);
+        }
+    }
+
     /// Whether an event of one of its requests comes before `due`.
     fn hears_before(&self, node: u32, due: u64) -> bool {
         let incoming = self.node(node).map(|online: &Online| &online.incoming);

@@ -451,8 +451,7 @@ impl NewsConfig {
             interest_rtt: Duration::from_millis(20),
             // As many as the play is given.
             interest_below: 2,
-            // With no bound, a hundredth more events in a large world, and a fiftieth less of
-            // `spotify-2010` from the origin. Guess.
+            // With no bound, a hundredth more events in a large world. Guess.
             interest_most: 3,
         }
     }

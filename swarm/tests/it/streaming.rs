@@ -76,9 +76,10 @@ fn a_play_that_goes_on_is_fetched_in_few_requests() {
     world.run(Duration::from_secs(225));
     assert!(world.nodes[listener].plays[0].ended);
     assert_eq!(world.stalls(), 0);
-    // 768 KiB are 39 s of it.
+    // The head, what is left of its unit, two units; then four at a time, which are 52 s of it.
+    assert!(early <= 4, "{early} requests in 25 s");
     let late = world.nodes[listener].core.stats().requests - early;
-    assert!(late <= 7, "{late} requests after {early}");
+    assert!(late <= 4, "{late} requests after {early}");
 }
 
 #[test]
@@ -263,25 +264,6 @@ fn a_holder_is_asked_for_spans_and_not_for_each_chunk_played() {
     let requests = u64::from(world.nodes[listener].core.stats().requests);
     let each = world.peer_bytes(listener) / requests;
     assert!(each >= 60_000, "{requests} requests of {each} bytes");
-}
-
-#[test]
-fn a_fast_holder_is_asked_for_longer_spans_the_longer_one_listens() {
-    let mut world = World::new();
-    // 293 chunks: 4 MiB and a half.
-    let track = world.publish(1, song(240));
-    let (holder, listener) = (world.near(), world.near());
-    world.give(holder, track);
-    world.connect(listener, holder);
-    world.play(listener, track);
-    world.run(Duration::from_secs(20));
-    let at_first = world.nodes[listener].core.stats().requests;
-    world.run(Duration::from_secs(225));
-    let requests = world.nodes[listener].core.stats().requests;
-    assert!(world.nodes[listener].core.is_complete(track));
-    // The head, what is left of its unit, two units; then four at a time.
-    assert!(at_first <= 4, "{at_first} requests in 20 s");
-    assert!(requests <= at_first + 4, "{requests} requests");
 }
 
 #[test]
