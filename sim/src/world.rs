@@ -4,6 +4,7 @@
 //! tracker by [`antiphon_swarm::SwarmRegistry`]; this module carries out what they ask for. Music
 //! bytes are never moved: spans carry lengths.
 
+mod ahead;
 mod catalog;
 mod conduct;
 mod connections;
@@ -47,11 +48,10 @@ pub(crate) use player::Ending;
 
 use catalog::Music;
 use happening::{Deferred, Happening};
-use online::Online;
+use online::Seat;
 use people::Person;
 use shelf::Shelf;
 use transfers::Transfers;
-use wakes::Wake;
 
 /// Domains of chance; see [`Draws`].
 #[derive(Clone, Copy, Debug)]
@@ -118,8 +118,7 @@ pub struct World {
     /// Who behaves alike, by the number of the behavior.
     accomplices: Vec<Vec<u32>>,
     shelves: Vec<Shelf>,
-    online: Vec<Option<Box<Online>>>,
-    wakes: Vec<Wake>,
+    seats: Vec<Seat>,
     network: Network,
     places: places::Places,
     origin_link: LinkId,
@@ -177,8 +176,7 @@ impl World {
             digest: Digest::default(),
             music,
             nats,
-            online: people.iter().map(|_| None).collect(),
-            wakes: vec![Wake::NONE; people.len()],
+            seats: people.iter().map(|_| Seat::EMPTY).collect(),
             tally: Tally::new(scenario, people.iter().map(Person::row).collect()),
             accomplices: conduct::accomplices(scenario, &people),
             shelves: people.iter().map(|_| Shelf::default()).collect(),
@@ -213,6 +211,9 @@ impl World {
     pub fn run_until(&mut self, until: u64) -> Result<bool, Broken> {
         let until = until.min(self.end);
         while let Some((at, happening)) = self.queue.pop(until) {
+            if at >> ahead::STRETCH_BITS != self.now >> ahead::STRETCH_BITS {
+                self.look_ahead();
+            }
             self.now = at;
             self.happen(happening);
             if let Some(broken) = self.broken.take() {

@@ -52,6 +52,7 @@ pub use output::Output;
 pub use stats::{Snapshot, Stats};
 
 use crate::key::RenditionKey;
+use crate::memory::bring_range;
 use crate::node::announcer::Announcer;
 use crate::node::availability::Availability;
 use crate::node::concern::Concern;
@@ -376,6 +377,23 @@ impl NodeCore {
             + self.contacts.heap_bytes()
             + self.requests.heap_bytes()
             + self.searches.capacity() * size_of::<Search>()
+    }
+
+    /// Loads the tables that a pass of plans looks at: see [`crate::memory`]. The node itself should be near
+    /// already.
+    pub fn bring_plans(&self) {
+        self.requests.bring();
+        self.availability.bring();
+        self.holdings.bring_partial();
+        self.neighbors.bring();
+        bring_range(&self.expected, 0, 1);
+        bring_range(&self.searches, 0, 2);
+    }
+
+    /// The same for what a peer asks or tells.
+    pub fn bring_for_peers(&self) {
+        self.neighbors.bring();
+        self.holdings.bring_full();
     }
 
     fn emit(&mut self, output: Output) {

@@ -1,13 +1,16 @@
 //! [`SwarmRegistry`]: the tracker's knowledge of who holds what. Soft state: everything expires,
 //! nothing is written down, a restart fills it again from announces.
 //!
-//! An entry takes 16 bytes in its swarm and 4 with its peer; with slack and maps under 64
-//! (measured in a test). Not here: who may ask, tickets, addresses.
+//! An entry takes 16 bytes in its swarm and nothing with its peer: when that leaves, what it said no
+//! longer stands, and is taken away when somebody comes across it (`presence.rs`, `purge.rs`). With slack and
+//! maps under 64 bytes (measured in a test). Not here: who may ask, tickets, addresses.
 
 mod crowding;
 mod expiry;
 mod paged;
 mod places;
+mod presence;
+mod purge;
 mod rarity;
 mod selection;
 #[cfg(test)]
@@ -15,7 +18,8 @@ mod tests;
 
 use crate::key::{PeerKey, RenditionKey};
 use crate::registry::paged::{Numbered, Paged};
-use crate::registry::places::{entry_at, entry_mut, first_from, place_of};
+use crate::registry::places::{first_from, place_of};
+use crate::registry::presence::Presence;
 use crate::rng::SeededRng;
 use crate::time::{Duration, Instant};
 
@@ -114,22 +118,12 @@ struct Entry {
     /// The lookup that handed it out last; zero is none.
     handed: u32,
     region: u8,
-    full: bool,
-    uploads: bool,
+    /// Of the constants below.
+    traits: u8,
     /// A fold of the prefix, enough to spread answers.
     prefix: u8,
-}
-
-/// A joined peer.
-#[derive(Debug)]
-struct Peer {
-    profile: PeerProfile,
-    /// What it holds, in order.
-    renditions: Vec<RenditionKey>,
-    /// Seconds since the start until which that is believed.
-    until: u32,
-    /// Whether something it announced was forgotten because it went silent.
-    forgotten: bool,
+    /// In which of its peer's sessions it was said: see [`Presence`].
+    session: u8,
 }
 
 /// Who holds what among the nodes online.
@@ -139,12 +133,15 @@ pub struct SwarmRegistry {
     rng: SeededRng,
     /// In the order of [`place_of`], each, at most as many as a rank of them can tell apart.
     swarms: Paged<RenditionKey, Vec<Entry>>,
-    peers: Paged<PeerKey, Peer>,
+    peers: Presence,
+    /// Entries in all swarms, those that do not stand any more included.
     len: usize,
     /// Swarms by the number of their holders.
     by_size: crowding::Sizes,
     lookups: u32,
     sweep: expiry::Sweep,
+    /// From where on the next of those entries are looked for.
+    purge_from: RenditionKey,
     rarity: rarity::Rarity,
 }
 
@@ -156,11 +153,12 @@ impl SwarmRegistry {
             config,
             rng: SeededRng::new(seed),
             swarms: Paged::new(),
-            peers: Paged::new(),
+            peers: Presence::default(),
             len: 0,
             by_size: crowding::Sizes::default(),
             lookups: 0,
             sweep: expiry::Sweep::default(),
+            purge_from: RenditionKey(0),
             rarity: rarity::Rarity::default(),
         }
     }
@@ -171,48 +169,23 @@ impl SwarmRegistry {
         self.config.announce_interval
     }
 
-    /// A node came online, or its profile changed.
+    /// A node came online, or its profile changed. What it announced with another profile does not stand
+    /// any more: it is expected to announce everything then.
     pub fn join(&mut self, now: Instant, peer: PeerKey, profile: PeerProfile) {
-        if let Some(known) = self.peers.get_mut(peer) {
-            if known.profile == profile {
-                return;
-            }
-            known.profile = profile;
-            for rendition in &known.renditions {
-                let entries = self.swarms.get_mut(*rendition);
-                if let Some(entry) = entries.and_then(|entries| entry_mut(entries, peer)) {
-                    entry.take_profile(profile);
-                }
-            }
-        } else if self.peers.len() < PEERS_MAX {
-            let until = expiry::to_seconds(now + self.config.lifetime);
-            self.peers.get_or_insert(peer, || Peer {
-                profile,
-                renditions: Vec::new(),
-                until,
-                forgotten: false,
-            });
-        }
+        let fallen = self.peers.join(now, self.config.lifetime, peer, profile);
+        self.purge(fallen);
     }
 
-    /// A node went offline: all its entries go.
+    /// A node went offline: nothing it announced stands any more.
     pub fn leave(&mut self, _now: Instant, peer: PeerKey) {
-        let Some(gone) = self.peers.remove(peer) else {
-            return;
-        };
-        for rendition in gone.renditions {
-            self.drop_entry(rendition, peer);
-        }
+        let fallen = self.peers.leave(peer);
+        self.purge(fallen);
     }
 
     /// A joined node says that what it announced still holds. False if some of that was forgotten
     /// because it had been silent for too long: then it should announce everything.
     pub fn renew(&mut self, now: Instant, peer: PeerKey) -> bool {
-        let Some(known) = self.peers.get_mut(peer) else {
-            return false;
-        };
-        known.until = expiry::to_seconds(now + self.config.lifetime);
-        !core::mem::take(&mut known.forgotten)
+        self.peers.renew(now + self.config.lifetime, peer)
     }
 
     /// A joined node holds a rendition, or, with `None`, does not any more.
@@ -223,42 +196,52 @@ impl SwarmRegistry {
         rendition: RenditionKey,
         held: Option<Held>,
     ) {
-        let Some(known) = self.peers.get_mut(peer) else {
-            return;
-        };
+        self.announce_all(now, peer, &[(rendition, held)]);
+    }
+
+    /// [`SwarmRegistry::announce`] for many renditions, each of which is looked for in memory while others
+    /// are added.
+    pub fn announce_all(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        told: &[(RenditionKey, Option<Held>)],
+    ) {
         // Who tells of one change stands by the rest: it renews that only when nothing changes.
         let until = now + self.config.lifetime;
-        known.until = expiry::to_seconds(until);
-        let listed = known.renditions.binary_search(&rendition);
-        let Some(held) = held else {
-            if let Ok(at) = listed {
-                known.renditions.remove(at);
-                self.drop_entry(rendition, peer);
+        let mut replaced = Vec::new();
+        for (at, (rendition, held)) in told.iter().enumerate() {
+            self.bring(peer, told.get(at..).unwrap_or_default());
+            let Some(entry) = self.peers.says(now, until, peer, *held) else {
+                return;
+            };
+            if held.is_none() {
+                self.drop_entry(*rendition, peer);
+                continue;
             }
-            return;
-        };
-        let mut entry = Entry {
-            peer,
-            said: expiry::to_seconds(now),
-            handed: 0,
-            region: 0,
-            full: held == Held::Full,
-            uploads: false,
-            prefix: 0,
-        };
-        entry.take_profile(known.profile);
-        match listed {
-            Ok(_) => {
-                let entries = self.swarms.get_mut(rendition);
-                if let Some(said) = entries.and_then(|entries| entry_mut(entries, peer)) {
-                    let handed = said.handed;
-                    *said = Entry { handed, ..entry };
-                }
+            self.sweep.note(until);
+            if let Some(gone) = self.add(*rendition, entry) {
+                self.peers.bring(gone.peer);
+                replaced.push(gone);
             }
-            Err(_) if known.renditions.len() >= PEER_RENDITIONS_MAX => return,
-            Err(at) => self.add(rendition, entry, at),
         }
-        self.sweep.note(until);
+        for gone in replaced {
+            self.peers.removed(&gone);
+        }
+    }
+
+    /// Loads what will be looked at of the renditions that come next.
+    fn bring(&self, peer: PeerKey, told: &[(RenditionKey, Option<Held>)]) {
+        let nth = |at: usize| told.get(at).map(|(rendition, _)| *rendition);
+        if let Some(rendition) = nth(12) {
+            self.swarms.bring_page(rendition);
+        }
+        if let Some(rendition) = nth(8) {
+            self.swarms.bring(rendition);
+        }
+        if let Some(entries) = nth(4).and_then(|rendition| self.swarms.get(rendition)) {
+            crowding::bring(entries, place_of(peer));
+        }
     }
 
     /// [`SwarmRegistry::holders`] for somebody who wants to hear it: what is asked for and held by
@@ -286,114 +269,112 @@ impl SwarmRegistry {
         rendition: RenditionKey,
         limit: usize,
     ) -> Vec<Pick> {
-        let region = self.peers.get(asker).map_or(0, |peer| peer.profile.region);
+        let region = self.peers.region(asker);
         self.lookups = self.lookups.saturating_add(1);
         let Some(entries) = self.swarms.get_mut(rendition) else {
             return Vec::new();
         };
         let second = expiry::to_seconds(now);
         let peers = &self.peers;
-        let believed = |peer| {
-            let known: Option<&Peer> = peers.get(peer);
-            known.is_some_and(|known| known.until > second)
-        };
         let asking = selection::Asking {
             asker,
             region,
             lookup: self.lookups,
             salt: self.rng.next_u64(),
         };
-        selection::select(entries, asking, limit, believed)
+        let believed = |entry: &Entry| peers.believes(entry, second);
+        let (picks, mut passed) = selection::select(entries, asking, limit, believed);
+        // What only expired may yet be repeated.
+        passed.retain(|at| entries.get(*at).is_some_and(|entry| !peers.stands(entry)));
+        self.take_away(rendition, passed);
+        picks
     }
 
-    /// Entries known, some of which may have expired since the last sweep.
+    /// Entries that stand, some of which may have expired since the last sweep.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len
+        self.len - self.peers.fallen()
     }
 
     /// Whether nothing is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
-    /// Adds what was not known; `listed_at` is its place in its peer's list.
-    fn add(&mut self, rendition: RenditionKey, entry: Entry, listed_at: usize) {
+    /// Adds what was not known, or takes the place of what was. Who had to go for it.
+    fn add(&mut self, rendition: RenditionKey, entry: Entry) -> Option<Entry> {
         let most = self.config.swarm_holders_max.min(selection::PLACES_MAX);
+        let room = self.peers.has_room(entry.peer);
         let entries = self.swarms.get_or_insert(rendition, Vec::new);
-        let replaced = if entries.len() >= most {
-            let Some(replaced) = crowding::replace(entries, entry) else {
-                // Those known are all of more use.
-                return;
-            };
-            Some(replaced)
-        } else {
-            let place = place_of(entry.peer);
-            let at = first_from(entries, place);
-            grow(entries);
-            entries.insert(at, entry);
-            self.len += 1;
-            self.by_size.changed(entries.len() - 1, entries.len());
-            None
-        };
-        if let Some(known) = self.peers.get_mut(entry.peer) {
-            grow(&mut known.renditions);
-            known.renditions.insert(listed_at, rendition);
+        let at = first_from(entries, place_of(entry.peer));
+        let known = entries.get_mut(at).filter(|e| e.peer == entry.peer);
+        if let Some(known) = known {
+            let stood = self.peers.stands(known);
+            if !stood && !room {
+                return None;
+            }
+            let handed = if stood { known.handed } else { 0 };
+            self.peers.removed(known);
+            *known = Entry { handed, ..entry };
+            self.peers.added(entry.peer);
+            return None;
         }
-        if let Some(peer) = replaced {
-            self.unlist(peer, rendition);
+        if !room {
+            self.drop_empty(rendition);
+            return None;
         }
+        if entries.len() >= most {
+            // If those known are all of more use, there is no place.
+            let gone = crowding::replace(entries, entry)?;
+            self.peers.added(entry.peer);
+            return Some(gone);
+        }
+        grow(entries);
+        entries.insert(at, entry);
+        self.len += 1;
+        self.by_size.changed(entries.len() - 1, entries.len());
+        self.peers.added(entry.peer);
         if self.len > self.config.entries_max {
             self.trim();
         }
+        None
     }
 
     fn drop_entry(&mut self, rendition: RenditionKey, peer: PeerKey) {
         let Some(entries) = self.swarms.get_mut(rendition) else {
             return;
         };
-        if let Ok(at) = entry_at(entries, peer) {
-            entries.remove(at);
-            self.len -= 1;
-            self.by_size.changed(entries.len() + 1, entries.len());
-            shrink(entries);
+        let at = first_from(entries, place_of(peer));
+        if entries.get(at).is_some_and(|entry| entry.peer == peer) {
+            self.take_away(rendition, vec![at]);
         }
-        if entries.is_empty() {
+    }
+
+    /// Takes entries out of a swarm, given their places there.
+    fn take_away(&mut self, rendition: RenditionKey, mut places: Vec<usize>) {
+        let Some(entries) = self
+            .swarms
+            .get_mut(rendition)
+            .filter(|_| !places.is_empty())
+        else {
+            return;
+        };
+        places.sort_unstable();
+        let before = entries.len();
+        for at in places.into_iter().rev() {
+            let gone = entries.remove(at);
+            self.peers.removed(&gone);
+        }
+        self.len -= before - entries.len();
+        self.by_size.changed(before, entries.len());
+        shrink(entries);
+        self.drop_empty(rendition);
+    }
+
+    fn drop_empty(&mut self, rendition: RenditionKey) {
+        if self.swarms.get(rendition).is_some_and(Vec::is_empty) {
             self.swarms.remove(rendition);
-        }
-    }
-
-    fn unlist(&mut self, peer: PeerKey, rendition: RenditionKey) {
-        if let Some(peer) = self.peers.get_mut(peer)
-            && let Ok(at) = peer.renditions.binary_search(&rendition)
-        {
-            peer.renditions.remove(at);
-            shrink(&mut peer.renditions);
-        }
-    }
-
-    /// Makes room by a sixteenth of the maximum: the largest swarms lose what is of least use, down
-    /// to one size. Each swarm is visited once in so many announces, and there are no more swarms
-    /// than entries, so an announce costs a few visits at most, on average.
-    fn trim(&mut self) {
-        let target = self.config.entries_max - self.config.entries_max / 16;
-        let allowed = self.by_size.largest_within(target);
-        let mut dropped = Vec::new();
-        for (rendition, entries) in self.swarms.iter_mut() {
-            if entries.len() > allowed {
-                let before = entries.len();
-                crowding::cut(entries, allowed, |peer| dropped.push((peer, rendition)));
-                self.by_size.changed(before, entries.len());
-                self.len -= before - entries.len();
-                shrink(entries);
-            }
-        }
-        if allowed == 0 {
-            self.swarms = Paged::new();
-        }
-        for (peer, rendition) in dropped {
-            self.unlist(peer, rendition);
         }
     }
 }
@@ -419,14 +400,19 @@ impl Numbered for PeerKey {
 }
 
 impl Entry {
-    fn take_profile(&mut self, profile: PeerProfile) {
-        self.region = profile.region;
-        self.uploads = profile.uploads;
-        self.prefix = profile
-            .prefix
-            .to_le_bytes()
-            .into_iter()
-            .fold(0, |fold, byte| fold ^ byte);
+    const FULL: u8 = 1;
+    const UPLOADS: u8 = 2;
+
+    const fn traits(full: bool, uploads: bool) -> u8 {
+        (if full { Self::FULL } else { 0 }) | (if uploads { Self::UPLOADS } else { 0 })
+    }
+
+    const fn is_full(&self) -> bool {
+        self.traits & Self::FULL != 0
+    }
+
+    const fn uploads(&self) -> bool {
+        self.traits & Self::UPLOADS != 0
     }
 }
 

@@ -406,10 +406,10 @@ impl Driver {
         let Some(key) = self.keys.get(&node.id()).copied() else {
             return;
         };
-        for (content, held) in entries {
-            let rendition = self.intern(content);
-            self.registry.announce(now, key, rendition, held);
-        }
+        let told = entries.into_iter();
+        let told = told.map(|(content, held)| (self.intern(content), held));
+        let told: Vec<_> = told.collect();
+        self.registry.announce_all(now, key, &told);
     }
 
     fn lookup(

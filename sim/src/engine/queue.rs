@@ -130,6 +130,20 @@ impl<E: Event> EventQueue<E> {
         Some((self.now, event))
     }
 
+    /// What waits in the `nth` stretch of 256 us after the present one in which something does, as far as that
+    /// is known: it may yet become more.
+    pub fn ahead(&self, nth: usize) -> &[(u64, E)] {
+        let wheel = &self.wheels[1];
+        let mut slot = (self.now >> WHEEL_BITS) as usize % SLOTS;
+        for _ in 0..nth {
+            match wheel.next(slot + 1) {
+                Some(next) => slot = next,
+                None => return &[],
+            }
+        }
+        &wheel.slots[slot]
+    }
+
     /// Puts an event where its time belongs, seen from now.
     fn place(&mut self, time: u64, event: E) {
         let differ = time ^ self.now;
@@ -276,6 +290,24 @@ mod tests {
                 assert_eq!(queue.len(), oracle.len());
             }
         }
+    }
+
+    #[test]
+    fn the_stretches_ahead_are_those_that_come() {
+        let mut queue = EventQueue::new();
+        for number in 0..40_u64 {
+            // Stretches of 256 us: 0, 3, 6 ...
+            queue.push(number / 4 * 3 * 256 + number % 4 + 1, Numbered(0, number));
+        }
+        for number in 0..4 {
+            assert_eq!(queue.pop(u64::MAX).map(|(_, event)| event.1), Some(number));
+        }
+        for nth in 1..=9 {
+            let numbers: Vec<u64> = queue.ahead(nth).iter().map(|(_, event)| event.1).collect();
+            let first = nth as u64 * 4;
+            assert_eq!(numbers, [first, first + 1, first + 2, first + 3]);
+        }
+        assert!(queue.ahead(10).is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Counting while a run goes on. Only what happens after settling counts.
 
 use antiphon_swarm::Stats;
+use antiphon_swarm::memory::bring;
 use antiphon_swarm::node::output::Source;
 
 use crate::measure::breakdown::{Breakdown, Dialed};
@@ -385,6 +386,11 @@ impl Tally {
         {
             node.uploaded += bytes;
         }
+    }
+
+    /// Loads what is counted of a node.
+    pub(crate) fn bring_node(&self, node: usize) {
+        bring(&self.nodes, node);
     }
 
     pub(crate) fn note_arrived(

@@ -2,6 +2,8 @@
 //!
 //! Not here: when bytes are heard of at the other end ([`crate::net::path`]), what they mean.
 
+use antiphon_swarm::memory::{bring, bring_range};
+
 use crate::net::allocate::{Allocator, Demand, fill};
 use crate::net::route::{ROUTE_LINKS_MAX, Route};
 
@@ -137,6 +139,18 @@ impl Network {
             let links = self.flows[flow.0 as usize].route.links().to_vec();
             let flow = Some(flow);
             self.allocate(now, &Change { flow, links });
+        }
+    }
+
+    /// Loads a link.
+    pub(crate) fn bring_link(&self, link: LinkId) {
+        bring(&self.links, link.0 as usize);
+    }
+
+    /// Loads the flows of a link, which should be near already.
+    pub(crate) fn bring_flows(&self, link: LinkId) {
+        if let Some(link) = self.links.get(link.0 as usize) {
+            bring_range(&link.flows, 0, 8);
         }
     }
 

@@ -11,6 +11,8 @@ use crate::world::Chance;
 #[derive(Debug)]
 pub(super) struct Music {
     sizes: Vec<u32>,
+    /// Bytes of a track on average.
+    mean: u64,
     /// Tracks that have a rank; those behind them come out during the run.
     ranked: u32,
     rate: BitRate,
@@ -30,8 +32,11 @@ impl Music {
             let seconds = draws.log_normal(median, sigma).clamp(5.0, 14_400.0);
             (seconds * bytes) as u32
         };
+        let sizes: Vec<u32> = (0..catalog.tracks + released).map(size).collect();
+        let all: u64 = sizes.iter().map(|size| u64::from(*size)).sum();
         Self {
-            sizes: (0..catalog.tracks + released).map(size).collect(),
+            mean: (all / sizes.len().max(1) as u64).max(1),
+            sizes,
             ranked: catalog.tracks,
             rate: BitRate(catalog.bit_rate.0 as u32),
             popularity: Zipf::new(catalog.tracks, catalog.top.0, catalog.takes.0),
@@ -51,6 +56,10 @@ impl Music {
 
     pub(super) fn size(&self, track: u32) -> u64 {
         self.spec(track).geometry.size().0
+    }
+
+    pub(super) const fn mean_size(&self) -> u64 {
+        self.mean
     }
 
     /// Tracks with a rank.

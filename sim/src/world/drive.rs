@@ -27,7 +27,7 @@ impl World {
         if self.watch.is_some() {
             self.watch_input(node, at, &input);
         }
-        let Some(online) = self.online[node as usize].as_deref_mut() else {
+        let Some(online) = self.seats[node as usize].online.as_deref_mut() else {
             return;
         };
         if online.is_program {

@@ -127,26 +127,17 @@ impl World {
     pub(super) fn sample(&mut self) {
         self.tidy_registries();
         debug_assert!(self.wakes_are_secured(), "a core would sleep for ever");
-        let online = self.online.iter().flatten().count() as u64;
-        let listening = self
-            .online
-            .iter()
-            .flatten()
-            .filter(|node| node.playing.is_some())
-            .count();
-        let connections: usize = self
-            .online
-            .iter()
-            .flatten()
-            .map(|node| node.connections().len())
-            .sum();
+        let (mut online, mut listening, mut connections) = (0, 0, 0);
+        for node in self.seats.iter().filter_map(|seat| seat.online.as_deref()) {
+            online += 1;
+            listening += u64::from(node.playing.is_some());
+            connections += node.connections().len() as u64;
+        }
         let copies: usize = self.registries.iter().map(SwarmRegistry::len).sum();
         // The row is about the minute that ends now.
         let measured = self.now > self.settle;
-        self.tally.note_sample(
-            measured,
-            [online, listening as u64, connections as u64, copies as u64],
-        );
+        self.tally
+            .note_sample(measured, [online, listening, connections, copies as u64]);
         self.plan_sample();
     }
 }

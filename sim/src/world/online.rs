@@ -4,6 +4,7 @@ use antiphon_swarm::NodeCore;
 
 use crate::world::World;
 use crate::world::player::Playing;
+use crate::world::wakes::Wake;
 
 /// A connection to a peer.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,21 @@ pub(super) struct Online {
     pub(super) listening_until: u64,
     /// The next track of a release, and the one after its last.
     pub(super) release: Option<(u32, u32)>,
+}
+
+/// What is looked at first of a user's node, in one line of memory.
+#[derive(Debug)]
+#[repr(align(32))]
+pub(super) struct Seat {
+    pub(super) online: Option<Box<Online>>,
+    pub(super) wake: Wake,
+}
+
+impl Seat {
+    pub(super) const EMPTY: Self = Self {
+        online: None,
+        wake: Wake::NONE,
+    };
 }
 
 impl Online {
@@ -96,17 +112,15 @@ impl Online {
 impl World {
     /// The number of the session a user is in, if online.
     pub(super) fn session(&self, user: u32) -> Option<u32> {
-        self.online[user as usize]
-            .as_ref()
-            .map(|online| online.session)
+        self.node(user).map(|online| online.session)
     }
 
     pub(super) fn node(&self, user: u32) -> Option<&Online> {
-        self.online[user as usize].as_deref()
+        self.seats[user as usize].online.as_deref()
     }
 
     pub(super) fn node_mut(&mut self, user: u32) -> Option<&mut Online> {
-        self.online[user as usize].as_deref_mut()
+        self.seats[user as usize].online.as_deref_mut()
     }
 
     pub(super) fn is_connected(&self, a: u32, b: u32) -> bool {

@@ -101,14 +101,15 @@ impl World {
             return;
         };
         let known = !entries.is_empty() || registry.renew(now, PeerKey(node));
-        for (rendition, extent) in entries {
+        let told = entries.into_iter().map(|(rendition, extent)| {
             let held = match extent {
                 Extent::Full => Some(Held::Full),
                 Extent::Partial(_) => Some(Held::Partial),
                 Extent::Gone => None,
             };
-            registry.announce(now, PeerKey(node), rendition, held);
-        }
+            (rendition, held)
+        });
+        registry.announce_all(now, PeerKey(node), &told.collect::<Vec<_>>());
         let again_after = registry.announce_interval();
         let delay = self.rtt_tracker(node) / 2;
         let told = Input::Tracker(TrackerEvent::Announced { again_after });

@@ -73,7 +73,7 @@ impl World {
     }
 
     pub(super) fn arrival(&mut self, user: u32) -> u64 {
-        if self.online[user as usize].is_some() {
+        if self.seats[user as usize].online.is_some() {
             return 0;
         }
         self.people[user as usize].sessions += 1;
@@ -91,7 +91,7 @@ impl World {
                 warm::shelf(&self.scenario, self.seed, user, &person, &self.music);
         }
         let core = NodeCore::with_budget(Arc::clone(&self.config), budget, draws.bytes());
-        self.online[user as usize] = Some(Box::new(Online::new(session, core)));
+        self.seats[user as usize].online = Some(Box::new(Online::new(session, core)));
         self.tally.sessions += 1;
         self.restore(user);
         self.join_registry(user);
@@ -186,13 +186,13 @@ impl World {
 
     /// Forgets the node of somebody who is gone.
     pub(super) fn close_node(&mut self, user: u32) {
-        let Some(online) = self.online[user as usize].take() else {
+        let Some(online) = self.seats[user as usize].online.take() else {
             return;
         };
         for id in online.incoming.iter().chain(&online.outgoing) {
             self.stop_flow(*id);
         }
-        self.wakes[user as usize] = Wake::NONE;
+        self.seats[user as usize].wake = Wake::NONE;
         self.tally.note_core(online.core.stats());
         for id in online.incoming {
             self.forget(id);

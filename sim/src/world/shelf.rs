@@ -6,6 +6,7 @@
 use core::ops::Range;
 
 use antiphon_protocol::{CHUNK_BYTES, ChunkIndex, ChunkSet, Geometry};
+use antiphon_swarm::memory::bring_range;
 use antiphon_swarm::node::input::Keep;
 
 /// A track of which something is held.
@@ -144,6 +145,20 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
+    /// An empty one with room for so many tracks.
+    pub(super) fn with_room(tracks: usize) -> Self {
+        Self {
+            held: Vec::with_capacity(tracks),
+            ..Self::default()
+        }
+    }
+
+    /// Loads what is in use.
+    pub(super) fn bring_parts(&self) {
+        let from = self.parts.len().saturating_sub(2);
+        bring_range(&self.parts, from, 2);
+    }
+
     pub(super) fn tracks(&self) -> &[Held] {
         &self.held
     }

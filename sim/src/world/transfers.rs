@@ -3,6 +3,7 @@
 use antiphon_protocol::error_code::ErrorCode;
 use antiphon_protocol::peer::Priority;
 use antiphon_protocol::{ByteCount, ChunkIndex, Span};
+use antiphon_swarm::memory::bring_whole;
 use antiphon_swarm::node::input::FetchEvent;
 use antiphon_swarm::node::output::{OriginRoute, Source};
 use antiphon_swarm::{Duration, FetchId, Input, PeerKey, RenditionKey, UploadId};
@@ -101,6 +102,14 @@ pub(super) struct Transfers {
 }
 
 impl Transfers {
+    /// Loads one.
+    pub(super) fn bring(&self, id: u32) {
+        if let Some(transfer) = self.list.get(id as usize) {
+            let offset = core::mem::offset_of!(Transfer, canceled);
+            bring_whole::<Transfer>(&transfer.canceled, offset);
+        }
+    }
+
     fn insert(&mut self, mut transfer: Transfer) -> u32 {
         if let Some(id) = self.free.pop() {
             transfer.life = self.list[id as usize].life;

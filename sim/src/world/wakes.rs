@@ -38,17 +38,17 @@ impl World {
     /// event of a request.
     pub(super) fn plan_wake(&mut self, node: u32, due: u64) {
         // What a core heard late may have made it want to look at something that is past.
-        self.wakes[node as usize].due = due.max(self.now);
+        self.seats[node as usize].wake.due = due.max(self.now);
         self.secure_wake(node);
     }
 
     /// Queues the wake-up a core waits for, unless something comes before it.
     pub(super) fn secure_wake(&mut self, node: u32) {
-        let Wake { due, queued, .. } = self.wakes[node as usize];
+        let Wake { due, queued, .. } = self.seats[node as usize].wake;
         if due >= queued || self.hears_before(node, due) {
             return;
         }
-        let wake = &mut self.wakes[node as usize];
+        let wake = &mut self.seats[node as usize].wake;
         // Of those overtaken the last is kept in mind: mostly it is wanted again.
         (wake.queued, wake.behind) = (due, queued);
         self.queue.push(due, Happening::Due { node });
@@ -74,10 +74,16 @@ impl World {
         })
     }
 
+    /// Whether a wake-up at `at` will not come to nothing, as far as is known.
+    pub(super) fn is_woken(&self, node: u32, at: u64) -> bool {
+        let wake = &self.seats[node as usize].wake;
+        wake.queued == at && wake.due <= at
+    }
+
     /// Whether the core wanted to be woken now.
     pub(super) fn wake(&mut self, node: u32) -> bool {
         let now = self.now;
-        let wake = &mut self.wakes[node as usize];
+        let wake = &mut self.seats[node as usize].wake;
         if wake.queued != now {
             // Left over from an earlier session, or overtaken by an earlier one.
             return false;
@@ -86,7 +92,7 @@ impl World {
         if wake.due <= now {
             self.catch_up(node);
         }
-        let due = self.wakes[node as usize].due;
+        let due = self.seats[node as usize].wake.due;
         if due <= now {
             self.feed_behind(node, Input::Timeout);
             return true;
@@ -98,7 +104,7 @@ impl World {
     /// Whether each core that waits for a wake-up will be woken or hear something before.
     pub(super) fn wakes_are_secured(&self) -> bool {
         (0..self.people.len() as u32).all(|node| {
-            let Wake { due, queued, .. } = self.wakes[node as usize];
+            let Wake { due, queued, .. } = self.seats[node as usize].wake;
             due >= queued || self.hears_before(node, due)
         })
     }

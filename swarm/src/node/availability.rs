@@ -8,6 +8,7 @@ use antiphon_protocol::peer::{EXTENT_BYTES_MAX, EXTENT_UNIT_CHUNKS, Extent};
 
 use crate::key::{PeerKey, RenditionKey};
 use crate::limits::CLAIMS_MAX;
+use crate::memory::bring_range;
 use crate::time::Instant;
 
 /// How much a peer is believed to hold.
@@ -94,6 +95,12 @@ pub(crate) struct Availability {
 }
 
 impl Availability {
+    /// Loads the claims.
+    pub(crate) fn bring(&self) {
+        bring_range(&self.groups, 0, 8);
+        bring_range(&self.claims, 0, 24);
+    }
+
     /// The tracker or a search named a holder.
     pub(crate) fn named(
         &mut self,

@@ -8,9 +8,13 @@ use antiphon_protocol::{ChunkIndex, ChunkSet, Span};
 
 use crate::key::RenditionKey;
 use crate::limits::{HELD_MAX, INTRODUCED_MAX};
+use crate::memory::bring_range;
 use crate::node::complete::{Full, UsedAt};
 use crate::node::input::{Keep, RenditionSpec, Restored};
 use crate::time::{Duration, Instant};
+
+/// Keys loaded before they are searched: most of what mostly is there. Guess.
+const BROUGHT_KEYS: usize = 160;
 
 /// A rendition that is known but not complete.
 #[derive(Clone, Debug)]
@@ -47,6 +51,16 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
+    /// Loads the keys of what is incomplete.
+    pub(crate) fn bring_partial(&self) {
+        bring_range(&self.partial_keys, 0, BROUGHT_KEYS);
+    }
+
+    /// Loads the keys of what is complete.
+    pub(crate) fn bring_full(&self) {
+        bring_range(&self.full_keys, 0, BROUGHT_KEYS);
+    }
+
     /// Makes a rendition known. False if there is no room for it.
     pub(crate) fn introduce(
         &mut self,

@@ -7,6 +7,7 @@ use antiphon_protocol::BitRate;
 
 use crate::key::{PeerKey, RenditionKey};
 use crate::limits::NEIGHBORS_HARD;
+use crate::memory::bring_range;
 use crate::node::ranking::Estimate;
 use crate::node::wants::Wants;
 use crate::time::{Duration, Instant};
@@ -283,6 +284,11 @@ impl Neighbors {
 
     pub(crate) fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// Loads where each of them is.
+    pub(crate) fn bring(&self) {
+        bring_range(&self.places, 0, NEIGHBORS_HARD);
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {

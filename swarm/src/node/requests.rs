@@ -6,6 +6,7 @@ use antiphon_protocol::{CHUNK_BYTES, ChunkIndex, Span};
 
 use crate::key::{FetchId, PeerKey, RenditionKey};
 use crate::limits::REQUESTS_MAX;
+use crate::memory::bring_range;
 use crate::node::output::Source;
 use crate::time::Instant;
 
@@ -66,6 +67,11 @@ impl Requests {
         self.next += 1;
         self.list.push(request);
         request.id
+    }
+
+    /// Loads the oldest of them.
+    pub(crate) fn bring(&self) {
+        bring_range(&self.list, 0, 3);
     }
 
     pub(crate) fn by_id(&self, id: FetchId) -> Option<&Request> {

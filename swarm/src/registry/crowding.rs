@@ -4,7 +4,7 @@
 //! full swarm takes the place of the least useful of a few known ones, and where all together are
 //! too many the largest swarms are cut to one size.
 
-use crate::key::PeerKey;
+use crate::memory::bring_range;
 use crate::registry::Entry;
 use crate::registry::places::{first_from, place_of};
 
@@ -12,14 +12,23 @@ use crate::registry::places::{first_from, place_of};
 /// as that of the published tracker. Eight cache lines. Guess.
 const COMPARED: usize = 32;
 
-/// Lower is of less use to who looks for a holder.
-fn use_of(entry: &Entry) -> (bool, bool, u32, u32) {
-    (entry.uploads, entry.full, entry.said, place_of(entry.peer))
+/// Lower is of less use to who looks for a holder: whether it uploads, whether it is complete, how old
+/// its word is.
+fn use_of(entry: &Entry) -> u64 {
+    let class = u64::from(entry.uploads()) << 1 | u64::from(entry.is_full());
+    class << u32::BITS | u64::from(entry.said)
+}
+
+/// Loads those near a place.
+pub(super) fn bring(entries: &[Entry], place: u32) {
+    let near = (entries.len() as u64 * u64::from(place)) >> u32::BITS;
+    let from = (near as usize).saturating_sub(COMPARED / 2);
+    bring_range(entries, from, COMPARED);
 }
 
 /// Puts the newcomer in the place of the least useful of those near its own place; who had to go.
 /// Nobody, and no place for the newcomer, if it is of less use itself.
-pub(super) fn replace(entries: &mut [Entry], newcomer: Entry) -> Option<PeerKey> {
+pub(super) fn replace(entries: &mut [Entry], newcomer: Entry) -> Option<Entry> {
     let place = place_of(newcomer.peer);
     let at = first_from(entries, place);
     let end = (at + COMPARED / 2).max(COMPARED).min(entries.len());
@@ -29,9 +38,8 @@ pub(super) fn replace(entries: &mut [Entry], newcomer: Entry) -> Option<PeerKey>
         .iter()
         .enumerate()
         .min_by_key(|(_, entry)| use_of(entry))?;
-    let (gone, peer) = (from + gone, least.peer);
-    let (is, was) = (use_of(&newcomer), use_of(least));
-    if (is.0, is.1, is.2) < (was.0, was.1, was.2) {
+    let (gone, least) = (from + gone, *least);
+    if use_of(&newcomer) < use_of(&least) {
         return None;
     }
     // Those between both places move up by one, which are few.
@@ -42,22 +50,23 @@ pub(super) fn replace(entries: &mut [Entry], newcomer: Entry) -> Option<PeerKey>
         entries.copy_within(at..gone, at + 1);
         entries[at] = newcomer;
     }
-    Some(peer)
+    Some(least)
 }
 
 /// Leaves the `allowed` most useful entries, in their order; tells whose went.
-pub(super) fn cut(entries: &mut Vec<Entry>, allowed: usize, mut gone: impl FnMut(PeerKey)) {
+pub(super) fn cut(entries: &mut Vec<Entry>, allowed: usize, mut gone: impl FnMut(&Entry)) {
     let many = entries.len().saturating_sub(allowed);
     if many == 0 {
         return;
     }
-    let mut by_use: Vec<_> = entries.iter().map(use_of).collect();
+    let rank = |entry: &Entry| (use_of(entry), place_of(entry.peer));
+    let mut by_use: Vec<_> = entries.iter().map(rank).collect();
     let (_, last, _) = by_use.select_nth_unstable(many - 1);
     let last = *last;
     entries.retain(|entry| {
-        let stays = use_of(entry) > last;
+        let stays = rank(entry) > last;
         if !stays {
-            gone(entry.peer);
+            gone(entry);
         }
         stays
     });
@@ -81,6 +90,13 @@ impl Sizes {
         }
     }
 
+    /// Entries of all swarms.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        let sizes = self.0.iter().enumerate();
+        sizes.map(|(size, count)| size * *count as usize).sum()
+    }
+
     /// The largest size to which all swarms may be cut so that at most `entries` are left.
     pub(super) fn largest_within(&self, entries: usize) -> usize {
         let mut larger: usize = self.0.iter().map(|count| *count as usize).sum();
@@ -102,6 +118,7 @@ impl Sizes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::PeerKey;
 
     fn entry(peer: u32, said: u32, full: bool, uploads: bool) -> Entry {
         Entry {
@@ -109,9 +126,9 @@ mod tests {
             said,
             handed: 0,
             region: 0,
-            full,
-            uploads,
+            traits: Entry::traits(full, uploads),
             prefix: 0,
+            session: 0,
         }
     }
 
@@ -131,7 +148,11 @@ mod tests {
             for peer in 100..140 {
                 let mut entries = swarm(count);
                 let gone = replace(&mut entries, entry(peer, 500, true, true));
-                assert_eq!(gone, Some(PeerKey(0)), "{count} holders");
+                assert_eq!(
+                    gone.map(|gone| gone.peer),
+                    Some(PeerKey(0)),
+                    "{count} holders"
+                );
                 assert!(is_ordered(&entries) && entries.len() == count as usize);
                 assert!(entries.iter().any(|entry| entry.peer == PeerKey(peer)));
             }
@@ -140,7 +161,7 @@ mod tests {
         for peer in 5_000..5_100 {
             let mut entries = swarm(1_000);
             let gone = replace(&mut entries, entry(peer, 5_000, true, true));
-            ages += gone.expect("somebody goes").0;
+            ages += gone.expect("somebody goes").peer.0;
             assert!(is_ordered(&entries) && entries.len() == 1_000);
         }
         assert!(ages < 100 * 100, "the oldest of 32 is 30 of 1,000: {ages}");
@@ -149,19 +170,19 @@ mod tests {
     #[test]
     fn nobody_of_more_use_makes_place() {
         let mut entries = swarm(20);
-        assert_eq!(replace(&mut entries, entry(99, 500, false, true)), None);
-        assert_eq!(replace(&mut entries, entry(99, 500, true, false)), None);
-        entries[7].uploads = false;
+        assert!(replace(&mut entries, entry(99, 500, false, true)).is_none());
+        assert!(replace(&mut entries, entry(99, 500, true, false)).is_none());
+        entries[7].traits = Entry::FULL;
         let silent = entries[7].peer;
         let gone = replace(&mut entries, entry(99, 500, false, true));
-        assert_eq!(gone, Some(silent));
+        assert_eq!(gone.map(|gone| gone.peer), Some(silent));
     }
 
     #[test]
     fn a_cut_leaves_the_newest() {
         let mut entries = swarm(100);
         let mut gone = Vec::new();
-        cut(&mut entries, 40, |peer| gone.push(peer.0));
+        cut(&mut entries, 40, |entry| gone.push(entry.peer.0));
         gone.sort_unstable();
         assert_eq!(gone, (0..60).collect::<Vec<u32>>());
         assert!(is_ordered(&entries) && entries.len() == 40);

@@ -7,7 +7,7 @@ use crate::key::PeerKey;
 use crate::registry::SwarmRegistry;
 use crate::time::{Duration, Instant};
 
-/// Peers looked at, and entries forgotten, in one step: about a millisecond. Guess.
+/// Peers looked at, and entries that fall, in one step: some milliseconds. Guess.
 const STEP_ENTRIES: usize = 32_768;
 
 /// Pause between steps of one sweep, so that requests come in between. Guess.
@@ -50,30 +50,29 @@ impl SwarmRegistry {
         let second = to_seconds(now);
         let from = self.sweep.cursor.take().unwrap_or(PeerKey(0));
         let mut seen = 0;
-        let mut forgotten = Vec::new();
+        let mut silent = Vec::new();
         for (peer, known) in self.peers.range_mut(from) {
             if seen >= STEP_ENTRIES {
                 self.sweep.cursor = Some(peer);
                 break;
             }
             seen += 1;
-            if known.renditions.is_empty() {
+            if known.told() == 0 {
                 continue;
             }
             if known.until <= second {
-                seen += known.renditions.len();
-                known.forgotten = true;
-                forgotten.push((peer, core::mem::take(&mut known.renditions)));
+                seen += known.told();
+                silent.push(peer);
             } else {
                 let earliest = self.sweep.earliest.unwrap_or(u32::MAX);
                 self.sweep.earliest = Some(earliest.min(known.until));
             }
         }
-        for (peer, renditions) in forgotten {
-            for rendition in renditions {
-                self.drop_entry(rendition, peer);
-            }
-        }
+        let fallen = silent
+            .into_iter()
+            .map(|peer| self.peers.begin_session(peer, second))
+            .sum();
+        self.purge(fallen);
         self.sweep.due = if self.sweep.cursor.is_some() {
             Some(now + STEP_PAUSE)
         } else {

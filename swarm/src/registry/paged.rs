@@ -3,6 +3,8 @@
 //!
 //! Not here: a bound; its owner has one.
 
+use crate::memory;
+
 /// Keys of one page. Few, so that a page is not too large where numbers are missing. Guess.
 const PAGE_KEYS: u32 = 16;
 
@@ -60,6 +62,24 @@ impl<K: Numbered, V> Paged<K, V> {
         let (sheet, page, at) = place(key.number());
         let page = self.sheets.get(sheet)?.as_ref()?.pages[page].as_deref()?;
         page.places[at].as_ref()
+    }
+
+    /// Loads where a page is.
+    pub(super) fn bring_page(&self, key: K) {
+        let (sheet, page, _) = place(key.number());
+        if let Some(Some(sheet)) = self.sheets.get(sheet) {
+            memory::bring(&sheet.pages, page);
+        }
+    }
+
+    /// Loads what is there. Reads where its page is.
+    pub(super) fn bring(&self, key: K) {
+        let (sheet, page, at) = place(key.number());
+        if let Some(Some(sheet)) = self.sheets.get(sheet)
+            && let Some(Some(page)) = sheet.pages.get(page)
+        {
+            memory::bring(&page.places, at);
+        }
     }
 
     pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {

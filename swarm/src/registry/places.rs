@@ -12,18 +12,10 @@ pub(super) const fn place_of(peer: PeerKey) -> u32 {
     peer.0.wrapping_mul(0x9e37_79b1)
 }
 
-/// Where a peer's entry is, or belongs.
-pub(super) fn entry_at(entries: &[Entry], peer: PeerKey) -> Result<usize, usize> {
-    let at = first_from(entries, place_of(peer));
-    match entries.get(at) {
-        Some(entry) if entry.peer == peer => Ok(at),
-        _ => Err(at),
-    }
-}
-
-pub(super) fn entry_mut(entries: &mut [Entry], peer: PeerKey) -> Option<&mut Entry> {
-    let at = entry_at(entries, peer).ok()?;
-    entries.get_mut(at)
+/// A peer's entry.
+pub(super) fn entry_of(entries: &[Entry], peer: PeerKey) -> Option<&Entry> {
+    let entry = entries.get(first_from(entries, place_of(peer)));
+    entry.filter(|entry| entry.peer == peer)
 }
 
 /// Where the first entry is whose place is not before `place`: as a search by halving, from where it
@@ -69,9 +61,9 @@ mod tests {
                 said: 0,
                 handed: 0,
                 region: 0,
-                full: true,
-                uploads: true,
+                traits: Entry::FULL | Entry::UPLOADS,
                 prefix: 0,
+                session: 0,
             };
             let mut entries: Vec<Entry> =
                 (0..count).map(|_| entry(rng.below(among) as u32)).collect();
@@ -92,8 +84,9 @@ mod tests {
                     "{place} of {entries:?}"
                 );
             }
-            for (at, entry) in entries.iter().enumerate() {
-                assert_eq!(entry_at(&entries, entry.peer), Ok(at));
+            for entry in &entries {
+                let found = entry_of(&entries, entry.peer);
+                assert!(found.is_some_and(|found| found.peer == entry.peer));
             }
         }
     }

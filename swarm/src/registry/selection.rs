@@ -32,7 +32,7 @@ impl Asking {
     /// where it is in the list.
     fn rank(&self, entry: &Entry, at: usize) -> u64 {
         let far = self.region != 0 && entry.region != self.region;
-        let class = u64::from(!entry.full) << 1 | u64::from(far);
+        let class = u64::from(!entry.is_full()) << 1 | u64::from(far);
         let handed = class << u32::BITS | u64::from(entry.handed);
         let drawn = handed << CHANCE_BITS | self.chance(entry.peer);
         drawn << PLACE_BITS | at as u64
@@ -50,33 +50,35 @@ const fn place(rank: u64) -> usize {
     rank as usize % PLACES_MAX
 }
 
-/// At most `limit` of `entries` whose peers are `believed`, best first; those are marked as handed
-/// out.
+/// At most `limit` of `entries` that are `believed`, best first; those are marked as handed out. And where
+/// those are that were met on the way and are not.
 pub(super) fn select(
     entries: &mut [Entry],
     asking: Asking,
     limit: usize,
-    believed: impl Fn(PeerKey) -> bool,
-) -> Vec<Pick> {
+    believed: impl Fn(&Entry) -> bool,
+) -> (Vec<Pick>, Vec<usize>) {
     let mut ranked: Vec<Reverse<u64>> = Vec::with_capacity(entries.len());
     for (at, entry) in entries.iter().enumerate() {
-        if entry.uploads && entry.peer != asking.asker {
+        if entry.uploads() && entry.peer != asking.asker {
             ranked.push(Reverse(asking.rank(entry, at)));
         }
     }
     // A heap, because mostly little more than the limit is taken from hundreds.
     let mut ranked = BinaryHeap::from(ranked);
     let kept = limit.saturating_mul(CANDIDATES_PER_PLACE);
-    let best = core::iter::from_fn(|| ranked.pop()).take(kept);
     let mut chosen: Vec<usize> = Vec::with_capacity(limit.min(entries.len()));
     let mut passed_over: Vec<usize> = Vec::new();
+    let mut unbelieved: Vec<usize> = Vec::new();
     let mut prefixes: Vec<u8> = Vec::with_capacity(limit.min(entries.len()));
-    for at in best.map(|Reverse(rank)| place(rank)) {
-        // Asked of few, because each costs a search. Who is not believed is soon swept away.
-        if chosen.len() >= limit {
+    while chosen.len() < limit && chosen.len() + passed_over.len() < kept {
+        let Some(Reverse(rank)) = ranked.pop() else {
             break;
-        }
-        if !believed(entries[at].peer) {
+        };
+        let at = place(rank);
+        // Asked of few, because each costs a search.
+        if !believed(&entries[at]) {
+            unbelieved.push(at);
             continue;
         }
         let prefix = entries[at].prefix;
@@ -95,7 +97,7 @@ pub(super) fn select(
     for at in chosen {
         let entry = &mut entries[at];
         entry.handed = asking.lookup;
-        let held = if entry.full {
+        let held = if entry.is_full() {
             Held::Full
         } else {
             Held::Partial
@@ -105,5 +107,5 @@ pub(super) fn select(
             held,
         });
     }
-    picks
+    (picks, unbelieved)
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 
 const R: RenditionKey = RenditionKey(7);
@@ -95,6 +97,12 @@ fn peers_that_do_not_upload_or_left_are_not_told() {
     );
     registry.announce(T0, PeerKey(2), R, None);
     assert!(registry.lookup(T0, PeerKey(99), R, 10).is_empty());
+    assert!(
+        !registry.renew(T0, PeerKey(0)),
+        "another now, it should say all"
+    );
+    registry.announce(T0, PeerKey(0), R, Some(Held::Full));
+    assert!(registry.lookup(T0, PeerKey(99), R, 10).is_empty());
     assert_eq!(registry.len(), 1);
     registry.announce(T0, PeerKey(1), R, Some(Held::Full));
     assert_eq!(registry.len(), 1, "who has not joined is not believed");
@@ -183,12 +191,11 @@ fn a_full_registry_forgets_the_oldest_of_the_largest_swarms() {
             1
         );
     }
-    let listed: usize = registry
-        .peers
-        .values()
-        .map(|peer| peer.renditions.len())
-        .sum();
-    assert_eq!(listed, registry.len(), "both sides tell the same");
+    assert_eq!(
+        registry.peers.told(),
+        registry.len(),
+        "both sides tell the same"
+    );
 }
 
 #[test]
@@ -216,10 +223,8 @@ fn an_entry_takes_at_most_64_bytes() {
         .swarms
         .values()
         .map(|e| e.capacity() * size_of::<Entry>() + 16);
-    let listed = registry.peers.values();
-    let listed = listed.map(|p| p.renditions.capacity() * size_of::<RenditionKey>() + 16);
     let maps = registry.swarms.bytes() + registry.peers.bytes();
-    let bytes = lists.sum::<usize>() + listed.sum::<usize>() + maps;
+    let bytes = lists.sum::<usize>() + maps;
     let each = bytes / registry.len();
     assert_eq!(size_of::<Entry>(), 16);
     assert!(each <= 64, "{each} bytes an entry");
@@ -280,4 +285,120 @@ fn remembered_demand_is_bounded_and_the_most_wanted_stay() {
     }
     assert!(registry.asks().count() <= 65_536);
     assert!(registry.asks().any(|(rendition, _)| rendition == famous));
+}
+
+/// Neither with the peer, nor with another one that is given its number, be it at once.
+#[test]
+fn what_was_said_before_somebody_left_stays_gone() {
+    let mut registry = registry(3);
+    let told = |registry: &mut SwarmRegistry| registry.lookup(T0, PeerKey(2), R, 10).len();
+    for peer in 0..2 {
+        registry.announce(T0, PeerKey(peer), R, Some(Held::Full));
+        registry.leave(T0, PeerKey(peer));
+    }
+    assert!(registry.is_empty() && told(&mut registry) == 0);
+    for peer in 0..2 {
+        registry.join(T0, PeerKey(peer), profile(0, peer));
+    }
+    assert!(registry.is_empty() && told(&mut registry) == 0);
+    registry.announce(T0, PeerKey(1), R, Some(Held::Partial));
+    assert_eq!((registry.len(), told(&mut registry)), (1, 1));
+    registry.announce(T0, PeerKey(0), R, None);
+    registry.leave(T0, PeerKey(0));
+    assert_eq!((registry.len(), told(&mut registry)), (1, 1));
+}
+
+/// Against a model: who is told of is online and said so, everybody who did is told of, and both sides
+/// and the sizes of the swarms count the same.
+#[test]
+fn exactly_what_stands_is_told() {
+    let mut rng = SeededRng::new([9; 32]);
+    let mut registry = SwarmRegistry::new(RegistryConfig::default(), [1; 32]);
+    // Whom each peer is now, and what it said it holds.
+    let mut model: BTreeMap<u32, BTreeMap<u32, bool>> = BTreeMap::new();
+    for step in 0..30_000_u64 {
+        let now = T0 + Duration::from_millis(step);
+        let (peer, rendition) = (rng.below(100) as u32, rng.below(60) as u32);
+        let (key, name) = (PeerKey(peer), RenditionKey(rendition));
+        match rng.below(12) {
+            0 => {
+                registry.leave(now, key);
+                model.remove(&peer);
+            }
+            1 => {
+                let prefix = rng.below(2) as u32;
+                let moved =
+                    registry
+                        .peers
+                        .join(now, Duration::from_secs(60), key, profile(0, prefix));
+                let said = model.entry(peer).or_default();
+                assert!(moved == 0 || moved == said.len());
+                if moved > 0 {
+                    said.clear();
+                    assert!(!registry.renew(now, key));
+                }
+            }
+            2 => {
+                registry.announce(now, key, name, None);
+                model.get_mut(&peer).map(|said| said.remove(&rendition));
+            }
+            3 => {
+                let mut told: Vec<u32> = registry
+                    .holders(now, PeerKey::OURSELVES, name, 200)
+                    .iter()
+                    .map(|pick| pick.peer.0 << 1 | u32::from(pick.held == Held::Full))
+                    .collect();
+                told.sort_unstable();
+                let said = model.iter().filter_map(|(peer, said)| {
+                    let full = said.get(&rendition)?;
+                    Some(peer << 1 | u32::from(*full))
+                });
+                assert_eq!(told, said.collect::<Vec<u32>>());
+            }
+            _ => {
+                let full = rng.below(2) == 0;
+                let held = if full { Held::Full } else { Held::Partial };
+                registry.announce(now, key, name, Some(held));
+                model
+                    .get_mut(&peer)
+                    .map(|said| said.insert(rendition, full));
+            }
+        }
+        let standing: usize = model.values().map(BTreeMap::len).sum();
+        assert_eq!(
+            (registry.len(), registry.peers.told()),
+            (standing, standing)
+        );
+    }
+    let entries: usize = registry.swarms.values().map(Vec::len).sum();
+    assert_eq!(entries, registry.len);
+    assert_eq!(registry.by_size.entries(), entries);
+}
+
+#[test]
+fn what_has_fallen_is_taken_away_with_those_who_leave() {
+    let mut registry = registry(0);
+    let mut most = 0;
+    for peer in 0..20_000_u32 {
+        registry.join(T0, PeerKey(peer), profile(0, peer));
+        for at in 0..20 {
+            let rendition = RenditionKey(peer.wrapping_mul(20).wrapping_add(at * 977) % 40_000);
+            registry.announce(T0, PeerKey(peer), rendition, Some(Held::Full));
+        }
+        // A thousand at a time are online.
+        if let Some(oldest) = peer.checked_sub(1_000) {
+            registry.leave(T0, PeerKey(oldest));
+        }
+        most = most.max(registry.peers.fallen());
+    }
+    assert_eq!(registry.len(), 1_000 * 20);
+    assert!(most < 10_000, "{most} of 20,000 that stand");
+    for peer in 0..20_000 {
+        registry.leave(T0, PeerKey(peer));
+    }
+    assert!(
+        registry.is_empty() && registry.len < 8_000,
+        "{}",
+        registry.len
+    );
 }

@@ -1,0 +1,33 @@
+//! Asking the processor to fetch memory before it is looked at: what one of a million nodes knows is far
+//! away, and waiting for each line of it in turn is half of what an event of a large world costs.
+//!
+//! Hints only: nothing here changes what any code does. A driver of one node has no use for it.
+
+use prefetch_index::prefetch_index;
+
+/// What a processor of today fetches at once, as a rule: a line of 64 bytes and the one beside it.
+const PAIR_BYTES: usize = 128;
+
+/// Brings one element of a list, or nothing if there is none.
+pub fn bring<T>(list: &[T], at: usize) {
+    if at < list.len() {
+        prefetch_index(list, at);
+    }
+}
+
+/// Brings the elements from `from` on, `count` at most.
+pub fn bring_range<T>(list: &[T], from: usize, count: usize) {
+    let step = (PAIR_BYTES / size_of::<T>().max(1)).max(1);
+    let end = from.saturating_add(count).min(list.len());
+    for at in (from..end).step_by(step) {
+        prefetch_index(list, at);
+    }
+}
+
+/// Brings all of a value of `T`, given one of its fields that takes a byte and where in it that is.
+pub fn bring_whole<T>(field: &bool, offset: usize) {
+    let field = core::slice::from_ref(field);
+    for at in (0..size_of::<T>()).step_by(PAIR_BYTES) {
+        prefetch_index(field, at.wrapping_sub(offset));
+    }
+}
