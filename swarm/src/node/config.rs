@@ -111,8 +111,11 @@ pub struct AheadConfig {
     pub long_step_units: u32,
     /// After this much listening the rest of the track is fetched from peers.
     pub whole_after: Duration,
-    /// Of the next track, once the current one is complete and ends within `peers_max`.
+    /// Of the next track, from peers.
     pub next_start: Duration,
+    /// Whether that is fetched with the head of the next track, in one request, or only once the current one is
+    /// complete and ends within `peers_max`.
+    pub next_at_once: bool,
     /// Buffer of the current play from which on heads of the next are fetched.
     pub prefetch_from: Duration,
     /// Remaining time of the current play below which the origin serves a missing next head.
@@ -250,6 +253,7 @@ impl NodeConfig {
         config.picker.in_order = Duration::from_secs(10);
         config.ahead.peers_min = Duration::from_secs(3_600);
         config.ahead.whole_after = Duration::ZERO;
+        config.ahead.next_at_once = false;
         // Clients of BitTorrent keep dozens of connections a torrent; 20 is half of a common default.
         config.news.interest_rtt = Duration::MAX;
         config.news.interest_below = usize::MAX;
@@ -295,6 +299,7 @@ impl NodeConfig {
         config.ahead.whole_after = Duration::ZERO;
         // Prefetch from peers began when 30 s remained, and then of the whole track.
         config.ahead.next_start = Duration::from_secs(3_600);
+        config.ahead.next_at_once = false;
         config.ahead.prefetch_from = Duration::from_secs(20);
         config.placement.share_permille = 0;
         config
@@ -381,6 +386,9 @@ impl AheadConfig {
             whole_after: Duration::MAX,
             // As much as a play begins with: the next one is heard in 61 % of cases (published).
             next_start: Duration::from_secs(12),
+            // A seventeenth fewer events than two requests, and who skips hears 13 s whatever happens to the
+            // holder; of what is fetched ahead 11.6 % is skipped unheard, not 10.3 (`today-desktop`).
+            next_at_once: true,
             // A head of the next costs little, so it comes as soon as the play is safe.
             prefetch_from: Duration::from_secs(10),
             // The published design: server prefetch when 10 s remain.

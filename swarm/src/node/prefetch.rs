@@ -70,12 +70,12 @@ impl NodeCore {
             let head = partial.held.present_until(ChunkIndex(0));
             let lacks_head = head.0 < chunks.min(partial.held.chunk_count());
             let probable = expected.chance_permille >= ahead.rest_chance_permille;
-            let complete = self.has_all_of_play();
             let near = left.is_none_or(|left| left <= ahead.peers_max);
-            if let Some(left) = left.filter(|_| probable && complete && !near) {
+            let complete = probable && !ahead.next_at_once && self.has_all_of_play();
+            if let Some(left) = left.filter(|_| complete && !near) {
                 self.wake_at(now + left.saturating_sub(ahead.peers_max));
             }
-            if probable && complete && near {
+            if probable && ahead.next_at_once || complete && near {
                 let music = rate.bytes_in(media(ahead.next_start));
                 let soon = u32::try_from(music.0 / CHUNK_BYTES).unwrap_or(u32::MAX);
                 // To the end of a unit, where the first request of the play will end.
