@@ -36,7 +36,7 @@ use antiphon_swarm::registry::RegistryConfig;
 use antiphon_swarm::{NodeConfig, Output, SwarmRegistry};
 
 use crate::engine::digest::Digest;
-use crate::engine::queue::EventQueue;
+use crate::engine::queue::{EventQueue, STRETCH_BITS};
 use crate::engine::random::Draws;
 use crate::measure::tally::Tally;
 use crate::net::allocate::Allocator;
@@ -211,7 +211,7 @@ impl World {
     pub fn run_until(&mut self, until: u64) -> Result<bool, Broken> {
         let until = until.min(self.end);
         while let Some((at, happening)) = self.queue.pop(until) {
-            if at >> ahead::STRETCH_BITS != self.now >> ahead::STRETCH_BITS {
+            if at >> STRETCH_BITS != self.now >> STRETCH_BITS {
                 self.look_ahead();
             }
             self.now = at;

@@ -379,7 +379,7 @@ impl NodeCore {
             + self.searches.capacity() * size_of::<Search>()
     }
 
-    /// Loads the tables that a pass of plans looks at: see [`crate::memory`]. The node itself should be near
+    /// Brings near the tables that a pass of plans looks at: see [`crate::memory`]. The node itself should be near
     /// already.
     pub fn bring_plans(&self) {
         self.requests.bring();

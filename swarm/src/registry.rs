@@ -230,7 +230,7 @@ impl SwarmRegistry {
         }
     }
 
-    /// Loads what will be looked at of the renditions that come next.
+    /// Brings near what will be looked at of the renditions that come next.
     fn bring(&self, peer: PeerKey, told: &[(RenditionKey, Option<Held>)]) {
         let nth = |at: usize| told.get(at).map(|(rendition, _)| *rendition);
         if let Some(rendition) = nth(12) {

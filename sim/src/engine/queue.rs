@@ -13,6 +13,8 @@ const SLOTS: usize = 1 << WHEEL_BITS;
 const WHEELS: usize = 6;
 /// Wheels whose slots keep the memory of their fullest moment: one more holds thousands in each.
 const WHEELS_KEPT: usize = 3;
+/// Bits of a stretch of time, which is a slot of the second wheel: 256 us.
+pub const STRETCH_BITS: u32 = WHEEL_BITS;
 /// Time beyond this many microseconds from now lies outside of all wheels.
 const REACH_BITS: u32 = WHEEL_BITS * WHEELS as u32;
 
@@ -130,8 +132,8 @@ impl<E: Event> EventQueue<E> {
         Some((self.now, event))
     }
 
-    /// What waits in the `nth` stretch of 256 us after the present one in which something does, as far as that
-    /// is known: it may yet become more.
+    /// What waits in the `nth` stretch of time after the present one in which something does, as far as that is
+    /// known: it may yet become more. See [`STRETCH_BITS`].
     pub fn ahead(&self, nth: usize) -> &[(u64, E)] {
         let wheel = &self.wheels[1];
         let mut slot = (self.now >> WHEEL_BITS) as usize % SLOTS;

@@ -388,7 +388,7 @@ impl Tally {
         }
     }
 
-    /// Loads what is counted of a node.
+    /// Brings near what is counted of a node.
     pub(crate) fn bring_node(&self, node: usize) {
         bring(&self.nodes, node);
     }

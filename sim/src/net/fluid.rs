@@ -142,12 +142,12 @@ impl Network {
         }
     }
 
-    /// Loads a link.
+    /// Brings near a link.
     pub(crate) fn bring_link(&self, link: LinkId) {
         bring(&self.links, link.0 as usize);
     }
 
-    /// Loads the flows of a link, which should be near already.
+    /// Brings near the flows of a link, which should be near already.
     pub(crate) fn bring_flows(&self, link: LinkId) {
         if let Some(link) = self.links.get(link.0 as usize) {
             bring_range(&link.flows, 0, 8);

@@ -1,4 +1,4 @@
-//! Loading what coming events will look at into the processor's caches, in steps, because each says where
+//! Bringing near what coming events will look at, in steps, because each says where
 //! the next is: what the event carries, whom it concerns, that node, its tables.
 //!
 //! Nothing here changes anything: see [`antiphon_swarm::memory`].
@@ -13,11 +13,7 @@ use crate::world::happening::{Deferred, Happening};
 use crate::world::online::Online;
 use crate::world::transfers::Transfer;
 
-/// Bits of time within which events are executed without another look ahead: one slot of the queue's
-/// second wheel.
-pub(super) const STRETCH_BITS: u32 = 8;
-
-/// Connections of a node that are fetched before they are searched: what mostly is there.
+/// Connections of a node that are brought near before they are searched: what mostly is there.
 const CONNECTIONS: usize = 48;
 
 /// What of a node an event looks at.
@@ -166,7 +162,7 @@ impl Deferred {
 }
 
 impl Online {
-    /// Loads all of it but its tables.
+    /// Brings near all of it but its tables.
     fn bring(&self) {
         let offset = core::mem::offset_of!(Self, is_program);
         bring_whole::<Self>(&self.is_program, offset);

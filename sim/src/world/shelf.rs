@@ -153,7 +153,7 @@ impl Shelf {
         }
     }
 
-    /// Loads what is in use.
+    /// Brings near what is in use.
     pub(super) fn bring_parts(&self) {
         let from = self.parts.len().saturating_sub(2);
         bring_range(&self.parts, from, 2);

@@ -102,7 +102,7 @@ pub(super) struct Transfers {
 }
 
 impl Transfers {
-    /// Loads one.
+    /// Brings near one.
     pub(super) fn bring(&self, id: u32) {
         if let Some(transfer) = self.list.get(id as usize) {
             let offset = core::mem::offset_of!(Transfer, canceled);

@@ -95,7 +95,7 @@ pub(crate) struct Availability {
 }
 
 impl Availability {
-    /// Loads the claims.
+    /// Brings near the claims.
     pub(crate) fn bring(&self) {
         bring_range(&self.groups, 0, 8);
         bring_range(&self.claims, 0, 24);

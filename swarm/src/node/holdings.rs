@@ -13,7 +13,7 @@ use crate::node::complete::{Full, UsedAt};
 use crate::node::input::{Keep, RenditionSpec, Restored};
 use crate::time::{Duration, Instant};
 
-/// Keys loaded before they are searched: most of what mostly is there. Guess.
+/// Keys brought near before they are searched: most of what mostly is there. Guess.
 const BROUGHT_KEYS: usize = 160;
 
 /// A rendition that is known but not complete.
@@ -51,12 +51,12 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// Loads the keys of what is incomplete.
+    /// Brings near the keys of what is incomplete.
     pub(crate) fn bring_partial(&self) {
         bring_range(&self.partial_keys, 0, BROUGHT_KEYS);
     }
 
-    /// Loads the keys of what is complete.
+    /// Brings near the keys of what is complete.
     pub(crate) fn bring_full(&self) {
         bring_range(&self.full_keys, 0, BROUGHT_KEYS);
     }

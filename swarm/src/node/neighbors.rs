@@ -286,7 +286,7 @@ impl Neighbors {
         self.list.len()
     }
 
-    /// Loads where each of them is.
+    /// Brings near where each of them is.
     pub(crate) fn bring(&self) {
         bring_range(&self.places, 0, NEIGHBORS_HARD);
     }

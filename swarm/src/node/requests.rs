@@ -69,7 +69,7 @@ impl Requests {
         request.id
     }
 
-    /// Loads the oldest of them.
+    /// Brings near the oldest of them.
     pub(crate) fn bring(&self) {
         bring_range(&self.list, 0, 3);
     }

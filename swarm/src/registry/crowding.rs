@@ -19,7 +19,7 @@ fn use_of(entry: &Entry) -> u64 {
     class << u32::BITS | u64::from(entry.said)
 }
 
-/// Loads those near a place.
+/// Brings near those near a place.
 pub(super) fn bring(entries: &[Entry], place: u32) {
     let near = (entries.len() as u64 * u64::from(place)) >> u32::BITS;
     let from = (near as usize).saturating_sub(COMPARED / 2);

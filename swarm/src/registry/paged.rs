@@ -64,7 +64,7 @@ impl<K: Numbered, V> Paged<K, V> {
         page.places[at].as_ref()
     }
 
-    /// Loads where a page is.
+    /// Brings near where a page is.
     pub(super) fn bring_page(&self, key: K) {
         let (sheet, page, _) = place(key.number());
         if let Some(Some(sheet)) = self.sheets.get(sheet) {
@@ -72,7 +72,7 @@ impl<K: Numbered, V> Paged<K, V> {
         }
     }
 
-    /// Loads what is there. Reads where its page is.
+    /// Brings near what is there. Reads where its page is.
     pub(super) fn bring(&self, key: K) {
         let (sheet, page, at) = place(key.number());
         if let Some(Some(sheet)) = self.sheets.get(sheet)

@@ -131,7 +131,7 @@ impl Presence {
         })
     }
 
-    /// Loads what is known of a peer.
+    /// Brings near what is known of a peer.
     pub(super) fn bring(&self, peer: PeerKey) {
         self.peers.bring(peer);
     }
