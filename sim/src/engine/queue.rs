@@ -132,18 +132,18 @@ impl<E: Event> EventQueue<E> {
         Some((self.now, event))
     }
 
-    /// What waits in the `nth` stretch of time after the present one in which something does, as far as that is
-    /// known: it may yet become more. See [`STRETCH_BITS`].
-    pub fn ahead(&self, nth: usize) -> &[(u64, E)] {
+    /// What waits in the next stretches of time in which something does, as far as that is known: it may yet
+    /// become more. See [`STRETCH_BITS`].
+    pub fn ahead<const COUNT: usize>(&self) -> [&[(u64, E)]; COUNT] {
         let wheel = &self.wheels[1];
         let mut slot = (self.now >> WHEEL_BITS) as usize % SLOTS;
-        for _ in 0..nth {
-            match wheel.next(slot + 1) {
-                Some(next) => slot = next,
-                None => return &[],
+        core::array::from_fn(|_| match wheel.next(slot + 1) {
+            Some(next) => {
+                slot = next;
+                wheel.slots[next].as_slice()
             }
-        }
-        &wheel.slots[slot]
+            None => &[],
+        })
     }
 
     /// Puts an event where its time belongs, seen from now.
@@ -304,12 +304,12 @@ mod tests {
         for number in 0..4 {
             assert_eq!(queue.pop(u64::MAX).map(|(_, event)| event.1), Some(number));
         }
-        for nth in 1..=9 {
-            let numbers: Vec<u64> = queue.ahead(nth).iter().map(|(_, event)| event.1).collect();
-            let first = nth as u64 * 4;
+        let [ahead @ .., beyond] = queue.ahead::<10>();
+        for (first, stretch) in (4..).step_by(4).zip(ahead) {
+            let numbers: Vec<u64> = stretch.iter().map(|(_, event)| event.1).collect();
             assert_eq!(numbers, [first, first + 1, first + 2, first + 3]);
         }
-        assert!(queue.ahead(10).is_empty());
+        assert!(beyond.is_empty());
     }
 
     #[test]

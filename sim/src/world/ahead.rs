@@ -35,26 +35,33 @@ type Concerned = [Option<(u32, Part)>; 2];
 impl World {
     /// The next stretch of time begins.
     pub(super) fn look_ahead(&self) {
-        for (_, happening) in self.queue.ahead(4) {
+        let [next, second, third, fourth] = self.queue.ahead();
+        for (_, happening) in fourth {
             self.bring_carried(*happening);
         }
-        for (time, happening) in self.queue.ahead(3) {
-            for (node, part) in self.concerned(*time, *happening).into_iter().flatten() {
-                self.bring_rows(node, part);
-            }
+        for event in third {
+            self.for_concerned(event, |node, part| self.bring_rows(node, part));
         }
-        for (time, happening) in self.queue.ahead(2) {
-            for (node, part) in self.concerned(*time, *happening).into_iter().flatten() {
-                self.bring_node(node, part);
-            }
+        for event in second {
+            self.for_concerned(event, |node, part| self.bring_node(node, part));
         }
-        for (time, happening) in self.queue.ahead(1) {
-            for (node, part) in self.concerned(*time, *happening).into_iter().flatten() {
+        for event in next {
+            self.for_concerned(event, |node, part| {
                 if let Some(online) = self.node(node) {
                     online.bring_tables(part);
                 }
                 self.bring_lines(node, part);
-            }
+            });
+        }
+    }
+
+    fn for_concerned(&self, (time, happening): &(u64, Happening), bring: impl Fn(u32, Part)) {
+        let [one, other] = self.concerned(*time, *happening);
+        if let Some((node, part)) = one {
+            bring(node, part);
+        }
+        if let Some((node, part)) = other {
+            bring(node, part);
         }
     }
 
