@@ -16,6 +16,8 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
+use antiphon_protocol::peer::Extent;
+
 use crate::key::{PeerKey, RenditionKey};
 use crate::registry::paged::{Numbered, Paged};
 use crate::registry::places::{first_from, place_of};
@@ -93,6 +95,18 @@ pub enum Held {
     Partial,
 }
 
+impl Held {
+    /// How much an extent says; nothing if it says that nothing is held.
+    #[must_use]
+    pub fn of(extent: &Extent) -> Option<Self> {
+        match extent {
+            Extent::Full => Some(Self::Full),
+            Extent::Partial(units) => units.iter().any(|bits| *bits != 0).then_some(Self::Partial),
+            Extent::Gone => None,
+        }
+    }
+}
+
 /// One answer of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pick {
@@ -105,6 +119,10 @@ pub struct Pick {
 /// Renditions one peer is believed to hold: a full cache of the largest size. Guess. Beyond it
 /// announces are ignored.
 pub const PEER_RENDITIONS_MAX: usize = 65_536;
+
+/// How many renditions ahead an announce asks for memory: for where a page is, for the page, which says where
+/// the list is, and for the list. Each takes as long as some three announces. Guess.
+const LOOK_AHEAD: [usize; 3] = [12, 8, 4];
 
 /// Peers that are joined at once. Beyond it the newcomer is not known. Guess.
 pub const PEERS_MAX: usize = 4 << 20;
@@ -134,9 +152,7 @@ pub struct SwarmRegistry {
     /// In the order of [`place_of`], each, at most as many as a rank of them can tell apart.
     swarms: Paged<RenditionKey, Vec<Entry>>,
     peers: Presence,
-    /// Entries in all swarms, those that do not stand any more included.
-    len: usize,
-    /// Swarms by the number of their holders.
+    /// Swarms by the number of their entries, those that do not stand any more included.
     by_size: crowding::Sizes,
     lookups: u32,
     sweep: expiry::Sweep,
@@ -154,7 +170,6 @@ impl SwarmRegistry {
             rng: SeededRng::new(seed),
             swarms: Paged::new(),
             peers: Presence::default(),
-            len: 0,
             by_size: crowding::Sizes::default(),
             lookups: 0,
             sweep: expiry::Sweep::default(),
@@ -233,13 +248,14 @@ impl SwarmRegistry {
     /// Brings near what will be looked at of the renditions that come next.
     fn bring(&self, peer: PeerKey, told: &[(RenditionKey, Option<Held>)]) {
         let nth = |at: usize| told.get(at).map(|(rendition, _)| *rendition);
-        if let Some(rendition) = nth(12) {
+        let [page, list, entries] = LOOK_AHEAD;
+        if let Some(rendition) = nth(page) {
             self.swarms.bring_page(rendition);
         }
-        if let Some(rendition) = nth(8) {
+        if let Some(rendition) = nth(list) {
             self.swarms.bring(rendition);
         }
-        if let Some(entries) = nth(4).and_then(|rendition| self.swarms.get(rendition)) {
+        if let Some(entries) = nth(entries).and_then(|rendition| self.swarms.get(rendition)) {
             crowding::bring(entries, place_of(peer));
         }
     }
@@ -293,7 +309,7 @@ impl SwarmRegistry {
     /// Entries that stand, some of which may have expired since the last sweep.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len - self.peers.fallen()
+        self.by_size.entries() - self.peers.fallen()
     }
 
     /// Whether nothing is known.
@@ -332,10 +348,9 @@ impl SwarmRegistry {
         }
         grow(entries);
         entries.insert(at, entry);
-        self.len += 1;
         self.by_size.changed(entries.len() - 1, entries.len());
         self.peers.added(entry.peer);
-        if self.len > self.config.entries_max {
+        if self.by_size.entries() > self.config.entries_max {
             self.trim();
         }
         None
@@ -366,9 +381,7 @@ impl SwarmRegistry {
             let gone = entries.remove(at);
             self.peers.removed(&gone);
         }
-        self.len -= before - entries.len();
-        self.by_size.changed(before, entries.len());
-        shrink(entries);
+        self.by_size.shrank(before, entries);
         self.drop_empty(rendition);
     }
 

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant as StdInstant};
 
 use antiphon_protocol::limits::HOLDERS_PER_ANSWER_MAX;
-use antiphon_protocol::peer::{Extent, PeerContact};
+use antiphon_protocol::peer::PeerContact;
 use antiphon_protocol::rate::Rate;
 use antiphon_protocol::ticket::RegionClass;
 use antiphon_protocol::tracker::{Holder, TrackerNotice};
@@ -222,15 +222,6 @@ impl Swarms {
     }
 }
 
-/// What the registry is told of an announced extent; nothing for "not held".
-pub(crate) fn held(extent: &Extent) -> Option<Held> {
-    match extent {
-        Extent::Full => Some(Held::Full),
-        Extent::Partial(units) => units.iter().any(|bits| *bits != 0).then_some(Held::Partial),
-        Extent::Gone => None,
-    }
-}
-
 /// The registry with the names it does not know: nodes, renditions and addresses.
 struct Driver {
     registry: SwarmRegistry,
@@ -406,8 +397,8 @@ impl Driver {
         let Some(key) = self.keys.get(&node.id()).copied() else {
             return;
         };
-        let told = entries.into_iter();
-        let told = told.map(|(content, held)| (self.intern(content), held));
+        let entries = entries.into_iter();
+        let told = entries.map(|(content, held)| (self.intern(content), held));
         let told: Vec<_> = told.collect();
         self.registry.announce_all(now, key, &told);
     }
@@ -519,14 +510,6 @@ pub(crate) fn announce_again(interval: Duration, secs_to_rename: u64, random: u3
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_empty_bitmap_is_nothing_held() {
-        assert_eq!(held(&Extent::Partial(vec![0, 0])), None);
-        assert_eq!(held(&Extent::Partial(vec![0, 4])), Some(Held::Partial));
-        assert_eq!(held(&Extent::Full), Some(Held::Full));
-        assert_eq!(held(&Extent::Gone), None);
-    }
 
     #[test]
     fn nodes_announce_again_after_the_interval_or_the_renaming_whichever_is_first() {

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use antiphon_protocol::limits::HOLDERS_PER_ANSWER_MAX;
-use antiphon_protocol::peer::Extent;
 use antiphon_protocol::signed::Signed;
 use antiphon_protocol::ticket::{Capability, PASS_LIFETIME_SECS, RegionClass, Ticket};
 use antiphon_protocol::tracker::{
@@ -185,11 +184,7 @@ impl Harness {
                 swarms.push(None);
                 continue;
             };
-            let held = match entry.extent {
-                Extent::Full => Some(Held::Full),
-                Extent::Partial(_) => Some(Held::Partial),
-                Extent::Gone => None,
-            };
+            let held = Held::of(&entry.extent);
             let (peer, rendition) = (PeerKey(node.into()), RenditionKey(track as u32));
             self.tracker.registry.announce(now, peer, rendition, held);
             swarms.push(Some(self.music.tracks[track].swarm));
@@ -242,6 +237,8 @@ const fn not_found() -> TrackerReply {
 
 #[cfg(test)]
 mod tests {
+    use antiphon_protocol::peer::Extent;
+
     use super::*;
     use crate::packet::profile::Profile;
 

@@ -13,12 +13,12 @@ use crate::world::happening::{Deferred, Happening};
 use crate::world::online::Online;
 use crate::world::transfers::Transfer;
 
-/// Connections of a node that are brought near before they are searched: what mostly is there.
+/// Connections of a node that are brought near before they are searched: what mostly is there. Guess.
 const CONNECTIONS: usize = 48;
 
-/// What of a node an event looks at.
+/// What of a node an event needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum Needs {
     /// No table.
     Alone,
     /// What it plans with.
@@ -30,7 +30,7 @@ enum Part {
 }
 
 /// Whom an event concerns.
-type Concerned = [Option<(u32, Part)>; 2];
+type Concerned = [Option<(u32, Needs)>; 2];
 
 impl World {
     /// The next stretch of time begins.
@@ -40,28 +40,28 @@ impl World {
             self.bring_carried(*happening);
         }
         for event in third {
-            self.for_concerned(event, |node, part| self.bring_rows(node, part));
+            self.for_concerned(event, |node, needs| self.bring_rows(node, needs));
         }
         for event in second {
-            self.for_concerned(event, |node, part| self.bring_node(node, part));
+            self.for_concerned(event, |node, needs| self.bring_node(node, needs));
         }
         for event in next {
-            self.for_concerned(event, |node, part| {
+            self.for_concerned(event, |node, needs| {
                 if let Some(online) = self.node(node) {
-                    online.bring_tables(part);
+                    online.bring_tables(needs);
                 }
-                self.bring_lines(node, part);
+                self.bring_lines(node, needs);
             });
         }
     }
 
-    fn for_concerned(&self, (time, happening): &(u64, Happening), bring: impl Fn(u32, Part)) {
+    fn for_concerned(&self, (time, happening): &(u64, Happening), bring: impl Fn(u32, Needs)) {
         let [one, other] = self.concerned(*time, *happening);
-        if let Some((node, part)) = one {
-            bring(node, part);
+        if let Some((node, needs)) = one {
+            bring(node, needs);
         }
-        if let Some((node, part)) = other {
-            bring(node, part);
+        if let Some((node, needs)) = other {
+            bring(node, needs);
         }
     }
 
@@ -77,32 +77,32 @@ impl World {
         }
     }
 
-    fn bring_rows(&self, node: u32, part: Part) {
+    fn bring_rows(&self, node: u32, needs: Needs) {
         let node = node as usize;
         bring(&self.seats, node);
-        if matches!(part, Part::Shelf | Part::Peers) {
+        if matches!(needs, Needs::Shelf | Needs::Peers) {
             bring(&self.people, node);
         }
-        if part == Part::Shelf {
+        if needs == Needs::Shelf {
             bring(&self.shelves, node);
             self.tally.bring_node(node);
         }
     }
 
-    fn bring_node(&self, node: u32, part: Part) {
+    fn bring_node(&self, node: u32, needs: Needs) {
         if let Some(online) = self.node(node) {
             online.bring();
         }
-        match part {
-            Part::Alone | Part::Plans => {}
-            Part::Shelf => self.shelves[node as usize].bring_parts(),
-            Part::Peers => self.network.bring_link(self.person(node).up),
+        match needs {
+            Needs::Alone | Needs::Plans => {}
+            Needs::Shelf => self.shelves[node as usize].bring_parts(),
+            Needs::Peers => self.network.bring_link(self.person(node).up),
         }
     }
 
     /// Whose flows are counted when a span begins or ends.
-    fn bring_lines(&self, node: u32, part: Part) {
-        if part == Part::Peers {
+    fn bring_lines(&self, node: u32, needs: Needs) {
+        if needs == Needs::Peers {
             self.network.bring_flows(self.person(node).up);
         }
     }
@@ -111,7 +111,7 @@ impl World {
         match happening {
             Happening::Due { node } => {
                 let wakes = self.is_woken(node, time);
-                [wakes.then_some((node, Part::Plans)), None]
+                [wakes.then_some((node, Needs::Plans)), None]
             }
             Happening::Deferred { slot } => match self.deferred.get(slot as usize) {
                 Some(Some(deferred)) => deferred.concerned(),
@@ -120,7 +120,7 @@ impl World {
             Happening::Departure { user, .. }
             | Happening::Listen { user, .. }
             | Happening::Playhead { user, .. }
-            | Happening::Licensed { user, .. } => [Some((user, Part::Shelf)), None],
+            | Happening::Licensed { user, .. } => [Some((user, Needs::Shelf)), None],
             _ => {
                 let transfer = transfer_of(happening).and_then(|id| self.transfers.peek(id));
                 transfer.map_or([None; 2], |transfer| concerned(transfer, happening))
@@ -141,10 +141,10 @@ const fn transfer_of(happening: Happening) -> Option<u32> {
 
 fn concerned(transfer: &Transfer, happening: Happening) -> Concerned {
     if matches!(happening, Happening::Arrive { .. }) {
-        return [Some((transfer.to, Part::Shelf)), None];
+        return [Some((transfer.to, Needs::Shelf)), None];
     }
     match transfer.source {
-        Source::Peer(PeerKey(holder)) => [Some((holder, Part::Peers)), None],
+        Source::Peer(PeerKey(holder)) => [Some((holder, Needs::Peers)), None],
         Source::Origin(_) => [None; 2],
     }
 }
@@ -152,16 +152,18 @@ fn concerned(transfer: &Transfer, happening: Happening) -> Concerned {
 impl Deferred {
     const fn concerned(&self) -> Concerned {
         match self {
-            Self::Dialed { from, to, .. } => [Some((*from, Part::Plans)), Some((*to, Part::Peers))],
-            Self::Message { to, .. } => [Some((*to, Part::Peers)), None],
+            Self::Dialed { from, to, .. } => {
+                [Some((*from, Needs::Plans)), Some((*to, Needs::Peers))]
+            }
+            Self::Message { to, .. } => [Some((*to, Needs::Peers)), None],
             Self::Input { node, input, .. } => {
-                let part = match input {
+                let needs = match input {
                     Input::Tracker(TrackerEvent::Announced { .. }) | Input::UploadEnded { .. } => {
-                        Part::Alone
+                        Needs::Alone
                     }
-                    _ => Part::Plans,
+                    _ => Needs::Plans,
                 };
-                [Some((*node, part)), None]
+                [Some((*node, needs)), None]
             }
             _ => [None; 2],
         }
@@ -175,15 +177,15 @@ impl Online {
         bring_whole::<Self>(&self.is_program, offset);
     }
 
-    fn bring_tables(&self, part: Part) {
-        match part {
-            Part::Alone => {}
-            Part::Peers => {
+    fn bring_tables(&self, needs: Needs) {
+        match needs {
+            Needs::Alone => {}
+            Needs::Peers => {
                 self.core.bring_for_peers();
                 bring_range(self.connections(), 0, CONNECTIONS);
                 bring(&self.outgoing, 0);
             }
-            Part::Plans | Part::Shelf => {
+            Needs::Plans | Needs::Shelf => {
                 self.core.bring_plans();
                 bring(&self.incoming, 0);
             }

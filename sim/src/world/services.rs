@@ -101,15 +101,11 @@ impl World {
             return;
         };
         let known = !entries.is_empty() || registry.renew(now, PeerKey(node));
-        let told = entries.into_iter().map(|(rendition, extent)| {
-            let held = match extent {
-                Extent::Full => Some(Held::Full),
-                Extent::Partial(_) => Some(Held::Partial),
-                Extent::Gone => None,
-            };
-            (rendition, held)
-        });
-        registry.announce_all(now, PeerKey(node), &told.collect::<Vec<_>>());
+        let entries = entries.iter();
+        let told: Vec<_> = entries
+            .map(|(key, extent)| (*key, Held::of(extent)))
+            .collect();
+        registry.announce_all(now, PeerKey(node), &told);
         let again_after = registry.announce_interval();
         let delay = self.rtt_tracker(node) / 2;
         let told = Input::Tracker(TrackerEvent::Announced { again_after });

@@ -32,7 +32,8 @@ pub(super) fn shelf(
     let user = u64::from(user);
     let mut draws = Draws::of(seed, Chance::Warm as u64, user);
     // Some more than fit on average, and what is too much is given back.
-    let mut shelf = Shelf::with_room((budget / music.mean_size() * 9 / 8) as usize);
+    let fit = (budget / music.mean_size()).min(music.tracks().into());
+    let mut shelf = Shelf::with_room((fit + fit / 8) as usize);
     let (mut bytes, mut age) = (0_u64, 0_i32);
     let tries = u64::from(music.tracks()) * TRIES_PER_TRACK;
     for _ in 0..tries {

@@ -95,7 +95,7 @@ pub(crate) struct Availability {
 }
 
 impl Availability {
-    /// Brings near the claims.
+    /// Brings near the claims, or as many as there mostly are. Guess.
     pub(crate) fn bring(&self) {
         bring_range(&self.groups, 0, 8);
         bring_range(&self.claims, 0, 24);

@@ -70,12 +70,7 @@ impl NodeCore {
             let head = partial.held.present_until(ChunkIndex(0));
             let lacks_head = head.0 < chunks.min(partial.held.chunk_count());
             let probable = expected.chance_permille >= ahead.rest_chance_permille;
-            let near = left.is_none_or(|left| left <= ahead.peers_max);
-            let complete = probable && !ahead.next_at_once && self.has_all_of_play();
-            if let Some(left) = left.filter(|_| complete && !near) {
-                self.wake_at(now + left.saturating_sub(ahead.peers_max));
-            }
-            if probable && ahead.next_at_once || complete && near {
+            if probable && self.is_time_for_start(now, left) {
                 let music = rate.bytes_in(media(ahead.next_start));
                 let soon = u32::try_from(music.0 / CHUNK_BYTES).unwrap_or(u32::MAX);
                 // To the end of a unit, where the first request of the play will end.
@@ -97,6 +92,22 @@ impl NodeCore {
                 },
             );
         }
+    }
+
+    /// Whether more than the head of the next track is to be fetched, with `left` of the current one.
+    fn is_time_for_start(&mut self, now: Instant, left: Option<Duration>) -> bool {
+        let ahead = self.config.ahead;
+        if ahead.next_at_once {
+            return true;
+        }
+        if !self.has_all_of_play() {
+            return false;
+        }
+        let early = left.filter(|left| *left > ahead.peers_max);
+        if let Some(left) = early {
+            self.wake_at(now + left.saturating_sub(ahead.peers_max));
+        }
+        early.is_none()
     }
 
     pub(crate) fn plan_pins(&mut self, now: Instant) {

@@ -69,7 +69,7 @@ impl Requests {
         request.id
     }
 
-    /// Brings near the oldest of them.
+    /// Brings near the oldest of them, mostly all. Guess.
     pub(crate) fn bring(&self) {
         bring_range(&self.list, 0, 3);
     }

@@ -5,8 +5,8 @@
 //! too many the largest swarms are cut to one size.
 
 use crate::memory::bring_range;
-use crate::registry::Entry;
-use crate::registry::places::{first_from, place_of};
+use crate::registry::places::{first_from, near, place_of};
+use crate::registry::{Entry, shrink};
 
 /// Entries of a full swarm that are compared when a newcomer wants a place; all of a swarm as small
 /// as that of the published tracker. Eight cache lines. Guess.
@@ -21,8 +21,7 @@ fn use_of(entry: &Entry) -> u64 {
 
 /// Brings near those near a place.
 pub(super) fn bring(entries: &[Entry], place: u32) {
-    let near = (entries.len() as u64 * u64::from(place)) >> u32::BITS;
-    let from = (near as usize).saturating_sub(COMPARED / 2);
+    let from = near(entries, place).saturating_sub(COMPARED / 2);
     bring_range(entries, from, COMPARED);
 }
 
@@ -33,8 +32,8 @@ pub(super) fn replace(entries: &mut [Entry], newcomer: Entry) -> Option<Entry> {
     let at = first_from(entries, place);
     let end = (at + COMPARED / 2).max(COMPARED).min(entries.len());
     let from = end.saturating_sub(COMPARED);
-    let near = entries.get(from..end)?;
-    let (gone, least) = near
+    let compared = entries.get(from..end)?;
+    let (gone, least) = compared
         .iter()
         .enumerate()
         .min_by_key(|(_, entry)| use_of(entry))?;
@@ -72,36 +71,44 @@ pub(super) fn cut(entries: &mut Vec<Entry>, allowed: usize, mut gone: impl FnMut
     });
 }
 
-/// How many swarms there are of each size.
+/// How many swarms there are of each size, and how many entries in all.
 #[derive(Debug, Default)]
-pub(super) struct Sizes(Vec<u32>);
+pub(super) struct Sizes {
+    counts: Vec<u32>,
+    entries: usize,
+}
 
 impl Sizes {
     /// A swarm grew or shrank; size zero is none.
     pub(super) fn changed(&mut self, from: usize, to: usize) {
-        if self.0.len() <= to {
-            self.0.resize(to + 1, 0);
+        self.entries = self.entries - from + to;
+        if self.counts.len() <= to {
+            self.counts.resize(to + 1, 0);
         }
-        if let Some(count) = self.0.get_mut(from).filter(|_| from > 0) {
+        if let Some(count) = self.counts.get_mut(from).filter(|_| from > 0) {
             *count -= 1;
         }
-        if let Some(count) = self.0.get_mut(to).filter(|_| to > 0) {
+        if let Some(count) = self.counts.get_mut(to).filter(|_| to > 0) {
             *count += 1;
         }
     }
 
+    /// A swarm had so many entries and lost some; gives their memory back.
+    pub(super) fn shrank(&mut self, before: usize, entries: &mut Vec<Entry>) {
+        self.changed(before, entries.len());
+        shrink(entries);
+    }
+
     /// Entries of all swarms.
-    #[cfg(test)]
-    pub(super) fn entries(&self) -> usize {
-        let sizes = self.0.iter().enumerate();
-        sizes.map(|(size, count)| size * *count as usize).sum()
+    pub(super) const fn entries(&self) -> usize {
+        self.entries
     }
 
     /// The largest size to which all swarms may be cut so that at most `entries` are left.
     pub(super) fn largest_within(&self, entries: usize) -> usize {
-        let mut larger: usize = self.0.iter().map(|count| *count as usize).sum();
+        let mut larger: usize = self.counts.iter().map(|count| *count as usize).sum();
         let mut left = 0;
-        for (size, count) in self.0.iter().enumerate() {
+        for (size, count) in self.counts.iter().enumerate() {
             // Every swarm that is not smaller keeps one more.
             if size > 0 {
                 left += larger;
@@ -111,7 +118,7 @@ impl Sizes {
             }
             larger -= *count as usize;
         }
-        self.0.len().saturating_sub(1)
+        self.counts.len().saturating_sub(1)
     }
 }
 
@@ -200,6 +207,7 @@ mod tests {
             let fits: usize = left(most);
             assert!(fits <= entries && (most >= 10 || left(most + 1) > entries));
         }
+        assert_eq!(sizes.entries(), 17);
         sizes.changed(10, 3);
         assert_eq!(sizes.largest_within(9), 4);
     }

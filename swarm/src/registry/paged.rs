@@ -45,6 +45,12 @@ const fn place(number: u32) -> (usize, usize, usize) {
     (sheet as usize, at as usize, (number % PAGE_KEYS) as usize)
 }
 
+impl<K: Numbered, V> Default for Paged<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<K: Numbered, V> Paged<K, V> {
     pub(super) const fn new() -> Self {
         Self {

@@ -18,11 +18,16 @@ pub(super) fn entry_of(entries: &[Entry], peer: PeerKey) -> Option<&Entry> {
     entry.filter(|entry| entry.peer == peer)
 }
 
+/// Where an entry would be if places were spread evenly.
+pub(super) const fn near(entries: &[Entry], place: u32) -> usize {
+    ((entries.len() as u64 * place as u64) >> u32::BITS) as usize
+}
+
 /// Where the first entry is whose place is not before `place`: as a search by halving, from where it
 /// would be if places were spread evenly, in steps that double.
 pub(super) fn first_from(entries: &[Entry], place: u32) -> usize {
     let is_before = |at: usize| entries.get(at).is_some_and(|e| place_of(e.peer) < place);
-    let near = ((entries.len() as u64 * u64::from(place)) >> u32::BITS) as usize;
+    let near = near(entries, place);
     let mut step = 1;
     let (low, high) = if is_before(near) {
         let mut low = near + 1;

@@ -25,24 +25,14 @@ pub(super) struct Peer {
 }
 
 /// All joined peers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Presence {
     peers: Paged<PeerKey, Peer>,
-    /// The tag of the latest session. Two sessions of one peer have the same only after 256 others
-    /// in between, and then not the same beginning.
+    /// The tag of the latest session. Two sessions of one peer, or of two with its number, have the same only
+    /// after 256 others in between, and are taken for one only if all that is within a second.
     session: u8,
     /// Entries in swarms that do not stand any more.
     fallen: usize,
-}
-
-impl Default for Presence {
-    fn default() -> Self {
-        Self {
-            peers: Paged::new(),
-            session: 0,
-            fallen: 0,
-        }
-    }
 }
 
 impl Presence {

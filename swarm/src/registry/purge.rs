@@ -4,7 +4,8 @@
 //! a quarter of all entries. Lookups and newcomers take away what they come across themselves.
 
 use crate::key::RenditionKey;
-use crate::registry::{SwarmRegistry, crowding, shrink};
+use crate::registry::paged::Paged;
+use crate::registry::{SwarmRegistry, crowding};
 
 /// Entries looked at for each that has fallen. Guess.
 const VISITS_EACH: usize = 4;
@@ -34,9 +35,7 @@ impl SwarmRegistry {
                 stands
             });
             if entries.len() < before {
-                self.len -= before - entries.len();
-                self.by_size.changed(before, entries.len());
-                shrink(entries);
+                self.by_size.shrank(before, entries);
                 if entries.is_empty() {
                     empty.push(rendition);
                 }
@@ -54,7 +53,7 @@ impl SwarmRegistry {
         let target = self.config.entries_max - self.config.entries_max / 16;
         self.purge_from = RenditionKey(0);
         self.purge(usize::MAX);
-        if self.len <= target {
+        if self.by_size.entries() <= target {
             return;
         }
         let allowed = self.by_size.largest_within(target);
@@ -62,13 +61,11 @@ impl SwarmRegistry {
             if entries.len() > allowed {
                 let before = entries.len();
                 crowding::cut(entries, allowed, |gone| self.peers.removed(gone));
-                self.by_size.changed(before, entries.len());
-                self.len -= before - entries.len();
-                shrink(entries);
+                self.by_size.shrank(before, entries);
             }
         }
         if allowed == 0 {
-            self.swarms = crate::registry::paged::Paged::new();
+            self.swarms = Paged::new();
         }
     }
 }

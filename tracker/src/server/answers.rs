@@ -8,6 +8,7 @@ use antiphon_protocol::limits::HOLDERS_PER_ANSWER_MAX;
 use antiphon_protocol::manifest::Rung;
 use antiphon_protocol::tracker::{AnnounceEntry, OpenedTrack, TrackerReply, TrackerRequest};
 use antiphon_protocol::{ContentId, ErrorCode, Millis, NodeId, TrackId};
+use antiphon_swarm::registry::Held;
 
 use super::connection::{Attachment, Connection};
 use super::{attach, placements};
@@ -260,7 +261,7 @@ async fn announce(
     let mut names = Vec::with_capacity(entries.len());
     for (entry, ours) in entries.iter().zip(ours) {
         if ours {
-            said.push((entry.content, swarms::held(&entry.extent)));
+            said.push((entry.content, Held::of(&entry.extent)));
         }
         names.push(ours.then(|| context.names.announced(entry.content, now)));
     }

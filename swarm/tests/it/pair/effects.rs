@@ -187,11 +187,7 @@ impl World {
         let event = if self.tracker_up {
             self.registry.renew(self.now, PeerKey(node as u32));
             for (rendition, extent) in entries {
-                let held = match extent {
-                    Extent::Full => Some(Held::Full),
-                    Extent::Partial(_) => Some(Held::Partial),
-                    Extent::Gone => None,
-                };
+                let held = Held::of(&extent);
                 self.registry
                     .announce(self.now, PeerKey(node as u32), rendition, held);
             }
