@@ -146,11 +146,12 @@ impl<K: Numbered, V> Paged<K, V> {
     /// From a key on, whether that is there or not.
     pub(super) fn range_mut(&mut self, from: K) -> impl Iterator<Item = (K, &mut V)> {
         let from = from.number();
-        let (first, ..) = place(from);
+        let (first, first_page, _) = place(from);
         let sheets = self.sheets.iter_mut().enumerate().skip(first);
-        let pages = sheets.flat_map(|(at, sheet)| {
+        let pages = sheets.flat_map(move |(at, sheet)| {
             let pages = sheet.iter_mut().flat_map(|sheet| &mut sheet.pages);
-            (at as u32 * SHEET_PAGES..).zip(pages)
+            let numbered = (at as u32 * SHEET_PAGES..).zip(pages);
+            numbered.skip(if at == first { first_page } else { 0 })
         });
         let all = pages.flat_map(|(number, page)| {
             let first = number * PAGE_KEYS;
@@ -204,9 +205,13 @@ mod tests {
         let mut paged: Paged<u32, u64> = Paged::new();
         let mut oracle = BTreeMap::new();
         for step in 0..20_000 {
-            let near_the_end = rng.below(8) == 0;
             let low = rng.below(400) as u32;
-            let key = if near_the_end { u32::MAX - low } else { low };
+            let key = match rng.below(8) {
+                0 => u32::MAX - low,
+                // Some sheets in between.
+                1 => low * 97,
+                _ => low,
+            };
             if rng.below(2) == 0 {
                 assert_eq!(paged.remove(key), oracle.remove(&key));
             } else {
@@ -216,10 +221,13 @@ mod tests {
             assert_eq!(paged.get(key), oracle.get(&key));
             assert_eq!(paged.len(), oracle.len());
         }
-        let from = 200;
-        let rest: Vec<(u32, u64)> = paged.range_mut(from).map(|(key, at)| (key, *at)).collect();
-        let expected: Vec<(u32, u64)> = oracle.range(from..).map(|(key, at)| (*key, *at)).collect();
-        assert_eq!(rest, expected);
+        let sheet = PAGE_KEYS * SHEET_PAGES;
+        let all = oracle.keys().flat_map(|key| [*key, key.wrapping_add(1)]);
+        for from in all.chain([0, sheet - 1, sheet, 3 * sheet + 17, u32::MAX - 500]) {
+            let rest = paged.range_mut(from).map(|(key, at)| (key, *at));
+            let expected = oracle.range(from..).map(|(key, at)| (*key, *at));
+            assert!(rest.take(20).eq(expected.take(20)), "from {from}");
+        }
         assert!(paged.values().eq(oracle.values()));
         oracle.keys().for_each(|key| _ = paged.remove(*key));
         assert_eq!((paged.len(), paged.bytes()), (0, 0));
