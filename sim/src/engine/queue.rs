@@ -1,25 +1,34 @@
-//! Events in the order of their time: a hierarchical timing wheel of microseconds.
+//! Events in the order of their time: a hierarchical timing wheel, and the present stretch of time in order.
 //!
 //! Events of one moment come in the order of their class and, within one, in the order they were
-//! put in. Six wheels of 256 slots reach nine years; what lies beyond waits in a list of its own.
-//! An event is moved at most once per wheel and never compared with others, other than with those
-//! of its own microsecond.
+//! put in. A stretch has 256 us; the slots of the first wheel have one each. It is put in order when it begins: it
+//! holds some dozens of events, and those lie together, while a wheel for its microseconds has its slots all over the
+//! memory. Five wheels of 256 slots reach nine years; what lies beyond waits in a list of its own. An event is
+//! moved at most once per wheel.
 
 use std::collections::VecDeque;
 
 /// Bits of time one wheel resolves.
 const WHEEL_BITS: u32 = 8;
 const SLOTS: usize = 1 << WHEEL_BITS;
-const WHEELS: usize = 6;
+const WHEELS: usize = 5;
 /// Wheels whose slots keep the memory of their fullest moment: one more holds thousands in each.
-const WHEELS_KEPT: usize = 3;
-/// Bits of a stretch of time, which is a slot of the second wheel: 256 us.
-pub const STRETCH_BITS: u32 = WHEEL_BITS;
+const WHEELS_KEPT: usize = 2;
+/// Bits of a stretch of time, which is a slot of the first wheel: 256 us.
+pub const STRETCH_BITS: u32 = 8;
 /// Time beyond this many microseconds from now lies outside of all wheels.
-const REACH_BITS: u32 = WHEEL_BITS * WHEELS as u32;
+const REACH_BITS: u32 = STRETCH_BITS + WHEEL_BITS * WHEELS as u32;
+
+/// Where the slots of a wheel are in a time.
+const fn shift(level: usize) -> u32 {
+    STRETCH_BITS + WHEEL_BITS * level as u32
+}
+
+/// More events than these of a stretch are dealt out by their microsecond rather than sorted. Guess.
+const DEALT_FROM: usize = 64;
 
 /// Something that can be queued.
-pub trait Event {
+pub trait Event: Copy {
     /// Lower classes come first within one moment.
     fn class(&self) -> u8;
 }
@@ -68,8 +77,8 @@ impl<E> Wheel<E> {
 pub struct EventQueue<E> {
     now: u64,
     len: usize,
-    /// Events of the present moment, in order.
-    ready: VecDeque<E>,
+    /// What is left of the present stretch, in order.
+    near: VecDeque<(u64, E)>,
     wheels: Vec<Wheel<E>>,
     far: Vec<(u64, E)>,
     /// Memory of the slot opened last, for each of the wheels that keep it.
@@ -83,7 +92,7 @@ impl<E: Event> EventQueue<E> {
         Self {
             now: 0,
             len: 0,
-            ready: VecDeque::new(),
+            near: VecDeque::new(),
             wheels: (0..WHEELS).map(|_| Wheel::new()).collect(),
             far: Vec::new(),
             spares: [const { Vec::new() }; WHEELS_KEPT],
@@ -111,32 +120,34 @@ impl<E: Event> EventQueue<E> {
     /// Adds an event; one in the past happens now.
     pub fn push(&mut self, time: u64, event: E) {
         self.len += 1;
-        if time <= self.now {
-            let class = event.class();
-            let at = self.ready.iter().rposition(|other| other.class() <= class);
-            self.ready.insert(at.map_or(0, |at| at + 1), event);
-            return;
+        let time = time.max(self.now);
+        if time >> STRETCH_BITS == self.now >> STRETCH_BITS {
+            let place = place_of(time, &event);
+            let at = self.near.partition_point(|(t, e)| place_of(*t, e) <= place);
+            self.near.insert(at, (time, event));
+        } else {
+            self.place(time, event);
         }
-        self.place(time, event);
     }
 
     /// The next event, if it happens no later than `until`.
     pub fn pop(&mut self, until: u64) -> Option<(u64, E)> {
-        if self.ready.is_empty() {
-            let next = self.next_time(until)?;
-            self.now = next;
-            self.fill_ready();
+        while self.near.is_empty() {
+            if !self.open_next(until) {
+                return None;
+            }
         }
-        let event = self.ready.pop_front()?;
+        let (time, event) = self.near.pop_front_if(|(time, _)| *time <= until)?;
+        self.now = time;
         self.len -= 1;
-        Some((self.now, event))
+        Some((time, event))
     }
 
     /// What waits in the next stretches of time in which something does, as far as that is known: it may yet
     /// become more. See [`STRETCH_BITS`].
     pub fn ahead<const COUNT: usize>(&self) -> [&[(u64, E)]; COUNT] {
-        let wheel = &self.wheels[1];
-        let mut slot = (self.now >> WHEEL_BITS) as usize % SLOTS;
+        let wheel = &self.wheels[0];
+        let mut slot = (self.now >> STRETCH_BITS) as usize % SLOTS;
         core::array::from_fn(|_| match wheel.next(slot + 1) {
             Some(next) => {
                 slot = next;
@@ -146,46 +157,27 @@ impl<E: Event> EventQueue<E> {
         })
     }
 
-    /// Puts an event where its time belongs, seen from now.
+    /// Puts an event of another stretch where its time belongs, seen from now.
     fn place(&mut self, time: u64, event: E) {
         let differ = time ^ self.now;
         if differ >> REACH_BITS != 0 {
             self.far.push((time, event));
             return;
         }
-        let level = (63 - (differ | 1).leading_zeros()) / WHEEL_BITS;
-        let slot = (time >> (level * WHEEL_BITS)) as usize % SLOTS;
-        self.wheels[level as usize].push(slot, time, event);
+        let level = ((63 - differ.leading_zeros() - STRETCH_BITS) / WHEEL_BITS) as usize;
+        let slot = (time >> shift(level)) as usize % SLOTS;
+        self.wheels[level].push(slot, time, event);
     }
 
-    /// Moves events down until the earliest lie in the first wheel; their time, if it is at most
-    /// `until`. Nothing is moved beyond that.
-    fn next_time(&mut self, until: u64) -> Option<u64> {
-        loop {
-            if !self.ready.is_empty() {
-                return Some(self.now);
-            }
-            let within = self.now as usize % SLOTS + 1;
-            if let Some(slot) = self.wheels[0].next(within) {
-                let time = (self.now & !(SLOTS as u64 - 1)) + slot as u64;
-                return (time <= until).then_some(time);
-            }
-            if !self.cascade(until) {
-                return None;
-            }
-        }
-    }
-
-    /// Opens the earliest occupied slot of a higher wheel. False if there is none before `until`.
-    fn cascade(&mut self, until: u64) -> bool {
-        for level in 1..WHEELS {
-            let shift = level as u32 * WHEEL_BITS;
-            let from = (self.now >> shift) as usize % SLOTS + 1;
+    /// Opens the earliest occupied slot. False if there is none before `until`; nothing is moved then.
+    fn open_next(&mut self, until: u64) -> bool {
+        for level in 0..WHEELS {
+            let from = (self.now >> shift(level)) as usize % SLOTS + 1;
             let Some(slot) = self.wheels[level].next(from) else {
                 continue;
             };
-            let above = u64::MAX << (shift + WHEEL_BITS);
-            let start = (self.now & above) + ((slot as u64) << shift);
+            let above = u64::MAX << (shift(level) + WHEEL_BITS);
+            let start = (self.now & above) + ((slot as u64) << shift(level));
             if start > until {
                 return false;
             }
@@ -209,30 +201,51 @@ impl<E: Event> EventQueue<E> {
         true
     }
 
-    /// Enters the stretch of time that begins at `start` and spreads its events.
+    /// Enters the stretch of time that begins at `start`, puts it in order and spreads what comes later.
     fn open(&mut self, start: u64, events: &mut Vec<(u64, E)>) {
         self.now = start;
-        for (time, event) in events.drain(..) {
-            if time == start {
-                self.ready.push_back(event);
-            } else {
-                self.place(time, event);
+        events.retain(|(time, event)| {
+            let stays = time >> STRETCH_BITS == start >> STRETCH_BITS;
+            if !stays {
+                self.place(*time, *event);
             }
+            stays
+        });
+        if events.len() > DEALT_FROM {
+            self.near.extend(dealt(events));
+        } else {
+            self.near.extend(events.iter().copied());
         }
+        events.clear();
         // Stable: within a class the order of insertion stays.
-        self.ready.make_contiguous().sort_by_key(Event::class);
+        let near = self.near.make_contiguous();
+        near.sort_by_key(|(time, event)| place_of(*time, event));
     }
+}
 
-    fn fill_ready(&mut self) {
-        let slot = self.now as usize % SLOTS;
-        let spare = core::mem::take(&mut self.spares[0]);
-        let mut events = self.wheels[0].take(slot, spare);
-        if events.len() > 1 {
-            events.sort_by_key(|(_, event)| event.class());
-        }
-        self.ready.extend(events.drain(..).map(|(_, event)| event));
-        self.spares[0] = events;
+/// The events of one stretch in the order of their times, and else in that in which they are.
+fn dealt<E: Copy>(events: &[(u64, E)]) -> impl Iterator<Item = (u64, E)> + '_ {
+    let mut next = [0_usize; 1 << STRETCH_BITS];
+    let within = |time: u64| time as usize % (1 << STRETCH_BITS);
+    for (time, _) in events {
+        next[within(*time)] += 1;
     }
+    let mut before = 0;
+    for next in &mut next {
+        before += core::mem::replace(next, before);
+    }
+    let mut order = vec![0; events.len()];
+    for (number, (time, _)) in events.iter().enumerate() {
+        let next = &mut next[within(*time)];
+        order[*next] = number;
+        *next += 1;
+    }
+    order.into_iter().map(|number| events[number])
+}
+
+/// Where an event comes in its stretch.
+fn place_of<E: Event>(time: u64, event: &E) -> u16 {
+    u16::from_be_bytes([time as u8, event.class()])
 }
 
 impl<E: Event> Default for EventQueue<E> {
@@ -292,6 +305,25 @@ mod tests {
                 assert_eq!(queue.len(), oracle.len());
             }
         }
+    }
+
+    /// Against a stable sort, with more events in a stretch than are sorted there.
+    #[test]
+    fn a_full_stretch_is_in_order_too() {
+        let mut draws = Draws::of(3, 0, 0);
+        let events = (0..5_000).map(|number| {
+            // Up to 3,000 in a stretch, a dozen in a microsecond; also from higher wheels.
+            let time = 1 + draws.below(1 << (8 + 2 * (number % 4)));
+            (time, Numbered(draws.below(3) as u8, number))
+        });
+        let mut events: Vec<(u64, Numbered)> = events.collect();
+        let mut queue = EventQueue::new();
+        events
+            .iter()
+            .for_each(|(time, event)| queue.push(*time, *event));
+        events.sort_by_key(|(time, event)| (*time, event.class()));
+        let taken: Vec<_> = core::iter::from_fn(|| queue.pop(u64::MAX)).collect();
+        assert!(taken == events && queue.is_empty());
     }
 
     #[test]
