@@ -238,12 +238,13 @@ impl World {
         let Some(online) = self.node(user) else {
             return;
         };
-        let incoming = online.incoming.clone();
-        let guilty = incoming.into_iter().any(|id| {
-            let transfer = *self.transfers.of(id);
-            transfer.track == track
-                && transfer.conduct.is_some()
-                && transfer.span.chunks().any(|other| other == chunk)
+        let guilty = online.incoming.iter().any(|incoming| {
+            let transfer = self.transfers.peek(incoming.transfer);
+            transfer.is_some_and(|transfer| {
+                transfer.track == track
+                    && transfer.conduct.is_some()
+                    && transfer.span.chunks().any(|other| other == chunk)
+            })
         });
         self.tally.harm.stalls += u64::from(guilty);
     }

@@ -14,6 +14,14 @@ pub(super) struct Connection {
     pub(super) window: u32,
 }
 
+/// A span on its way to a node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Incoming {
+    pub(super) transfer: u32,
+    /// When something of it happens next, if that is known: its asker hears of it, or this is set anew.
+    pub(super) next_event: u64,
+}
+
 /// A node that runs.
 #[derive(Debug)]
 pub(super) struct Online {
@@ -24,7 +32,7 @@ pub(super) struct Online {
     /// By peer.
     connections: Vec<Connection>,
     /// Transfers to and from this node.
-    pub(super) incoming: Vec<u32>,
+    pub(super) incoming: Vec<Incoming>,
     pub(super) outgoing: Vec<u32>,
     /// The window of what the origin sends here; nothing before the first request.
     pub(super) origin_window: u32,
@@ -68,6 +76,17 @@ impl Online {
             listening_until: 0,
             release: None,
         }
+    }
+
+    /// The `n`-th transfer to this node.
+    pub(super) fn nth_incoming(&self, n: usize) -> Option<u32> {
+        self.incoming.get(n).map(|incoming| incoming.transfer)
+    }
+
+    /// A transfer is over, or not wanted any more.
+    pub(super) fn drop_incoming(&mut self, transfer: u32) {
+        self.incoming
+            .retain(|incoming| incoming.transfer != transfer);
     }
 
     pub(super) fn connections(&self) -> &[Connection] {

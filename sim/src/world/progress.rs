@@ -52,10 +52,9 @@ impl World {
     /// The listener hears nothing until more of what plays is there: from now on each chunk counts.
     pub(super) fn hurry(&mut self, node: u32) {
         self.catch_up(node);
-        let Some(online) = self.node(node) else {
-            return;
-        };
-        for id in online.incoming.clone() {
+        let mut at = 0;
+        while let Some(id) = self.node(node).and_then(|online| online.nth_incoming(at)) {
+            at += 1;
             let track = self.transfers.of(id).track;
             if self.waits_for(node, track) {
                 self.follow(id);
@@ -89,14 +88,12 @@ impl World {
     /// Whether the same chunks are on their way to a node twice: what comes first ends the other one, so
     /// both are followed.
     fn is_raced(&mut self, transfer: &Transfer) -> bool {
-        let Some(online) = self.node(transfer.to) else {
-            return false;
-        };
-        if online.incoming.len() < 2 {
-            return false;
-        }
-        let mut raced = false;
-        for id in online.incoming.clone() {
+        let (mut at, mut raced) = (0, false);
+        while let Some(id) = self
+            .node(transfer.to)
+            .and_then(|online| online.nth_incoming(at))
+        {
+            at += 1;
             let other = *self.transfers.of(id);
             let overlaps = other.span.first() < transfer.span.end()
                 && transfer.span.first() < other.span.end();
@@ -234,10 +231,7 @@ impl World {
     /// Tells a node of everything that has arrived by now.
     pub(super) fn catch_up(&mut self, node: u32) {
         let mut at = 0;
-        while let Some(online) = self.node(node) {
-            let Some(id) = online.incoming.get(at).copied() else {
-                return;
-            };
+        while let Some(id) = self.node(node).and_then(|online| online.nth_incoming(at)) {
             at += 1;
             let transfer = *self.transfers.of(id);
             let Some(until) = self.take_in(id) else {

@@ -189,12 +189,13 @@ impl World {
         let Some(online) = self.seats[user as usize].online.take() else {
             return;
         };
-        for id in online.incoming.iter().chain(&online.outgoing) {
-            self.stop_flow(*id);
+        let incoming = online.incoming.iter().map(|incoming| incoming.transfer);
+        for id in incoming.clone().chain(online.outgoing.iter().copied()) {
+            self.stop_flow(id);
         }
         self.seats[user as usize].wake = Wake::NONE;
         self.tally.note_core(online.core.stats());
-        for id in online.incoming {
+        for id in incoming {
             self.forget(id);
         }
         // Most people are offline most of the time.

@@ -12,8 +12,8 @@ impl World {
     pub(super) fn stall_cause(&self, user: u32, track: u32, byte: u64) -> StallCause {
         let chunk = ChunkIndex::of_byte(byte);
         let incoming = self.node(user).map(|online| online.incoming.as_slice());
-        let asked = incoming.unwrap_or_default().iter().filter_map(|id| {
-            let transfer = self.transfers.peek(*id)?;
+        let asked = incoming.unwrap_or_default().iter().filter_map(|incoming| {
+            let transfer = self.transfers.peek(incoming.transfer)?;
             let covers = transfer.track == track
                 && (transfer.span.first()..transfer.span.end()).contains(&chunk);
             covers.then(|| cause_of(transfer))

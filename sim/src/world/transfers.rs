@@ -13,6 +13,7 @@ use crate::net::fluid::FlowId;
 use crate::net::path;
 use crate::scenario::Conduct;
 use crate::world::happening::Happening;
+use crate::world::online::Incoming;
 use crate::world::progress::{next_mark, verified};
 use crate::world::wakes::NEVER;
 use crate::world::{Chance, World};
@@ -71,8 +72,6 @@ pub(super) struct Transfer {
     /// When its first chunk leaves the source, and when that arrives, unless that is an event of its own.
     pub(super) first: Option<(u64, u64)>,
     pub(super) last_arrival: u64,
-    /// When something of it happens next, if that is known: its asker hears of it, or this is set anew.
-    pub(super) next_event: u64,
 }
 
 impl Transfer {
@@ -206,22 +205,24 @@ impl World {
             begun: 0,
             first: None,
             last_arrival: 0,
-            next_event: NEVER,
         });
         let life = self.transfers.of(id).life;
         self.tally.requests += 1;
         self.tally.harm.requests += u64::from(self.is_bad(source));
         self.tally.note_control(self.now, REQUEST_BYTES);
         let mut delay = rtt / 2 + self.loss_delay(node, self.tally.requests << 1 | 1, rtt);
+        let now = self.now;
         if let Some(online) = self.node_mut(node) {
-            online.incoming.push(id);
             if source == Source::Origin(OriginRoute::Http) && !online.http_warm {
                 online.http_warm = true;
                 // TCP and TLS.
                 delay += 2 * rtt;
             }
+            online.incoming.push(Incoming {
+                transfer: id,
+                next_event: now + delay,
+            });
         }
-        self.transfers.of(id).next_event = self.now + delay;
         self.after(delay, Happening::Asked { transfer: id, life });
     }
 
@@ -234,8 +235,6 @@ impl World {
             self.transfers.release(id);
             return 1;
         }
-        // Nothing more happens to it, unless this says otherwise.
-        self.transfers.of(id).next_event = NEVER;
         let Transfer {
             to,
             source,
@@ -245,6 +244,8 @@ impl World {
             need,
             ..
         } = transfer;
+        // Nothing more happens to it, unless this says otherwise.
+        self.note_event(to, id, NEVER);
         match (source, transfer.stage) {
             (Source::Peer(holder), _) => {
                 if self.is_connected(holder.0, to) && !self.mistreat(id, holder.0) {
@@ -269,9 +270,8 @@ impl World {
                     self.fail(id, FetchEvent::Failed);
                 } else if !self.faults.origin_lost && (udp || route == OriginRoute::Http) {
                     let service = self.origin_service(to, transfer.fetch);
-                    let serving = self.transfers.of(id);
-                    serving.stage = Stage::Serving;
-                    serving.next_event = self.now + service;
+                    self.transfers.of(id).stage = Stage::Serving;
+                    self.note_event(to, id, self.now + service);
                     self.after(service, Happening::Asked { transfer: id, life });
                 }
             }
@@ -334,7 +334,7 @@ impl World {
     pub(super) fn forget(&mut self, id: u32) {
         let to = self.transfers.of(id).to;
         if let Some(online) = self.node_mut(to) {
-            online.incoming.retain(|other| *other != id);
+            online.drop_incoming(id);
         }
         self.transfers.release(id);
     }
@@ -442,18 +442,14 @@ impl World {
 
     /// The asker does not want it any more; the source hears of it later.
     pub(super) fn cancel(&mut self, node: u32, fetch: FetchId) {
-        let ids = self
-            .node(node)
-            .map(|online| online.incoming.clone())
-            .unwrap_or_default();
-        let Some(id) = ids
-            .into_iter()
-            .find(|id| self.transfers.of(*id).fetch == fetch)
-        else {
+        let is_it = |id: &u32| self.transfers.peek(*id).is_some_and(|t| t.fetch == fetch);
+        let incoming = self.node(node).map(|online| online.incoming.iter());
+        let mut incoming = incoming.into_iter().flatten();
+        let Some(id) = incoming.find_map(|incoming| Some(incoming.transfer).filter(is_it)) else {
             return;
         };
         if let Some(online) = self.node_mut(node) {
-            online.incoming.retain(|other| *other != id);
+            online.drop_incoming(id);
         }
         let transfer = self.transfers.of(id);
         transfer.canceled = true;
@@ -480,10 +476,9 @@ impl World {
     /// Nothing of what `from` sends `to` arrives any more.
     pub(super) fn cut_transfers(&mut self, from: u32, to: u32) {
         let source = Source::Peer(PeerKey(from));
-        let ids = self
-            .node(to)
-            .map(|online| online.incoming.clone())
-            .unwrap_or_default();
+        let incoming = self.node(to).map(|online| online.incoming.iter());
+        let ids = incoming.into_iter().flatten();
+        let ids: Vec<u32> = ids.map(|incoming| incoming.transfer).collect();
         for id in ids {
             let transfer = *self.transfers.of(id);
             if transfer.source == source {

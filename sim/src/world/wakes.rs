@@ -10,7 +10,7 @@ use antiphon_swarm::Input;
 
 use crate::world::World;
 use crate::world::happening::Happening;
-use crate::world::online::Online;
+use crate::world::online::Incoming;
 
 /// No wake-up wanted, or no event known.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -56,22 +56,28 @@ impl World {
 
     /// The next event of a transfer is at `at`.
     pub(super) fn expect_event(&mut self, id: u32, at: u64) {
-        let transfer = self.transfers.of(id);
-        let before = core::mem::replace(&mut transfer.next_event, at);
-        let to = transfer.to;
-        if at > before {
+        let to = self.transfers.of(id).to;
+        if self
+            .note_event(to, id, at)
+            .is_some_and(|before| at > before)
+        {
             self.secure_wake(to);
         }
     }
 
+    /// Notes that the next event of a transfer to `node` is at `at`, and tells what was expected before; nothing if
+    /// the node does not wait for it any more.
+    pub(super) fn note_event(&mut self, node: u32, id: u32, at: u64) -> Option<u64> {
+        let mut incoming = self.node_mut(node)?.incoming.iter_mut();
+        let incoming = incoming.find(|incoming| incoming.transfer == id)?;
+        Some(core::mem::replace(&mut incoming.next_event, at))
+    }
+
     /// Whether an event of one of its requests comes before `due`.
     fn hears_before(&self, node: u32, due: u64) -> bool {
-        let incoming = self.node(node).map(|online: &Online| &online.incoming);
-        let mut incoming = incoming.into_iter().flatten();
-        incoming.any(|id| {
-            let transfer = self.transfers.peek(*id);
-            transfer.is_some_and(|transfer| transfer.next_event < due)
-        })
+        let is_sooner = |incoming: &Incoming| incoming.next_event < due;
+        self.node(node)
+            .is_some_and(|online| online.incoming.iter().any(is_sooner))
     }
 
     /// Whether a wake-up at `at` will not come to nothing, as far as is known.
