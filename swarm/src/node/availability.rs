@@ -194,6 +194,12 @@ impl Availability {
         &self.claims[self.group(rendition).1]
     }
 
+    /// Whether a neighbor says to have something of it.
+    pub(crate) fn has_connected(&self, rendition: RenditionKey) -> bool {
+        let mut claims = self.of(rendition).iter();
+        claims.any(|claim| claim.connected && claim.believed != Believed::Nothing)
+    }
+
     /// Where the group of a rendition is, or belongs, and the places of its claims: none at its place, if
     /// there are none.
     fn group(&self, rendition: RenditionKey) -> (usize, core::ops::Range<usize>) {

@@ -160,6 +160,10 @@ impl NodeCore {
             };
             let until = self.fetch_wish_run(now, &wish, first, end);
             self.unmet |= until.is_none();
+            if until.is_none() && !self.availability.has_connected(wish.rendition) {
+                // What holds for this run holds for the others.
+                return;
+            }
             let until = until.unwrap_or((first / EXTENT_UNIT_CHUNKS + 1) * EXTENT_UNIT_CHUNKS);
             if until < end {
                 need.resume_at(until);

@@ -170,10 +170,9 @@ impl NodeCore {
     /// Drops what was unused longest. False if nothing may go.
     pub(crate) fn evict_one(&mut self, now: Instant) -> bool {
         let spare = |firmest| {
-            let spare = self.holdings.evictable(firmest).filter(|(_, key)| {
-                !self.wants(*key) && !self.uploads.active().iter().any(|u| u.rendition == *key)
-            });
-            first_to_go(spare)
+            first_to_go(self.holdings.evictable(firmest), |key| {
+                !self.wants(key) && !self.uploads.active().iter().any(|u| u.rendition == key)
+            })
         };
         let placed_fits = self.holdings.placed_bytes() <= self.placement_room().0;
         let firmest = if placed_fits {
