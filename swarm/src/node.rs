@@ -51,7 +51,7 @@ pub use input::Input;
 pub use output::Output;
 pub use stats::{Snapshot, Stats};
 
-use crate::key::RenditionKey;
+use crate::key::{PeerKey, RenditionKey};
 use crate::memory::bring_range;
 use crate::node::announcer::Announcer;
 use crate::node::availability::Availability;
@@ -62,6 +62,7 @@ use crate::node::input::{Budget, Expected};
 use crate::node::interest::Interest;
 use crate::node::neighbors::Neighbors;
 use crate::node::origin_policy::OriginPolicy;
+use crate::node::output::Source;
 use crate::node::overlay::Overlay;
 use crate::node::penalty::Penalties;
 use crate::node::playback::Playback;
@@ -75,6 +76,9 @@ use crate::time::{Duration, Instant};
 /// Shortest time to the next deadline, so that a driver's timer resolution cannot make it spin:
 /// common timers have 1 ms.
 const WAKE_MIN: Duration = Duration::from_millis(1);
+
+/// Requests, and holders, that are brought near: mostly all. Guess.
+const BROUGHT: usize = 3;
 
 /// Every decision of one node.
 #[derive(Debug)]
@@ -394,6 +398,33 @@ impl NodeCore {
     pub fn bring_for_peers(&self) {
         self.neighbors.bring();
         self.holdings.bring_full();
+    }
+
+    /// After [`NodeCore::bring_plans`]: what those tables say of the play and of those who send it.
+    pub fn bring_play(&self) {
+        for request in self.requests.iter().take(BROUGHT) {
+            if let Source::Peer(peer) = request.source {
+                self.neighbors.bring_one(peer);
+            }
+        }
+        let Some(play) = &self.playback else {
+            return;
+        };
+        self.holdings.bring_one(play.rendition);
+        let claims = self.availability.of(play.rendition).iter();
+        for claim in claims.filter(|claim| claim.connected).take(BROUGHT) {
+            self.neighbors.bring_one(claim.peer);
+        }
+    }
+
+    /// After [`NodeCore::bring_for_peers`]: what those tables say of a peer.
+    pub fn bring_peer(&self, peer: PeerKey) {
+        self.neighbors.bring_one(peer);
+    }
+
+    /// After the same: what those tables say of a rendition.
+    pub fn bring_rendition(&self, rendition: RenditionKey) {
+        self.holdings.bring_one(rendition);
     }
 
     fn emit(&mut self, output: Output) {

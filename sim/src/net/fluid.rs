@@ -11,6 +11,9 @@ use crate::net::route::{ROUTE_LINKS_MAX, Route};
 /// [`Allocator::MaxMinLocal`]: one change would else ripple through the whole network.
 const RIPPLE: f64 = 0.01;
 
+/// Flows of a link that are brought near: mostly all. Guess.
+const BROUGHT_FLOWS: usize = 3;
+
 /// One direction of one access line, the egress of an origin, or something several people share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkId(pub u32);
@@ -151,6 +154,19 @@ impl Network {
     pub(crate) fn bring_flows(&self, link: LinkId) {
         if let Some(link) = self.links.get(link.0 as usize) {
             bring_range(&link.flows, 0, 8);
+        }
+    }
+
+    /// Brings near a flow.
+    pub(crate) fn bring_flow(&self, flow: FlowId) {
+        bring(&self.flows, flow.0 as usize);
+    }
+
+    /// Brings near what the flows of a link move, if which these are is near already.
+    pub(crate) fn bring_rates(&self, link: LinkId) {
+        if let Some(link) = self.links.get(link.0 as usize) {
+            let some = link.flows.iter().take(BROUGHT_FLOWS);
+            some.for_each(|flow| self.bring_flow(*flow));
         }
     }
 

@@ -1,17 +1,18 @@
 //! Bringing near what coming events will look at, in steps, because each says where
-//! the next is: what the event carries, whom it concerns, that node, its tables.
+//! the next is: what the event carries, whom it concerns, that node, its tables, what these say of the play and of
+//! the peer. A million nodes are on a million pages of memory, and where a page is takes as long to find as the line.
 //!
 //! Nothing here changes anything: see [`antiphon_swarm::memory`].
 
 use antiphon_swarm::memory::{bring, bring_range, bring_whole};
 use antiphon_swarm::node::input::TrackerEvent;
 use antiphon_swarm::node::output::Source;
-use antiphon_swarm::{Input, PeerKey};
+use antiphon_swarm::{Input, PeerKey, RenditionKey};
 
 use crate::world::World;
 use crate::world::happening::{Deferred, Happening};
 use crate::world::online::Online;
-use crate::world::transfers::Transfer;
+use crate::world::transfers::{Stage, Transfer};
 
 /// Connections of a node that are brought near before they are searched: what mostly is there. Guess.
 const CONNECTIONS: usize = 48;
@@ -27,6 +28,8 @@ enum Needs {
     Shelf,
     /// What it answers peers with.
     Peers,
+    /// The line on which something comes to it.
+    Line,
 }
 
 /// Whom an event concerns.
@@ -35,23 +38,23 @@ type Concerned = [Option<(u32, Needs)>; 2];
 impl World {
     /// The next stretch of time begins.
     pub(super) fn look_ahead(&self) {
-        let [next, second, third, fourth] = self.queue.ahead();
-        for (_, happening) in fourth {
+        let [next, second, third, fourth, fifth] = self.queue.ahead();
+        for (_, happening) in fifth {
             self.bring_carried(*happening);
         }
-        for event in third {
+        for event in fourth {
+            self.bring_moved(event.1);
             self.for_concerned(event, |node, needs| self.bring_rows(node, needs));
         }
-        for event in second {
+        for event in third {
             self.for_concerned(event, |node, needs| self.bring_node(node, needs));
         }
+        for event in second {
+            self.for_concerned(event, |node, needs| self.bring_tables(node, needs));
+        }
         for event in next {
-            self.for_concerned(event, |node, needs| {
-                if let Some(online) = self.node(node) {
-                    online.bring_tables(needs);
-                }
-                self.bring_lines(node, needs);
-            });
+            self.for_concerned(event, |node, needs| self.bring_parts(node, needs));
+            self.bring_told(event.1);
         }
     }
 
@@ -77,10 +80,21 @@ impl World {
         }
     }
 
+    /// What a transfer moves.
+    fn bring_moved(&self, happening: Happening) {
+        let transfer = transfer_of(happening).and_then(|id| self.transfers.peek(id));
+        if let Some(transfer) = transfer {
+            self.music.bring(transfer.track);
+            if let Stage::Flowing(flow) = transfer.stage {
+                self.network.bring_flow(flow);
+            }
+        }
+    }
+
     fn bring_rows(&self, node: u32, needs: Needs) {
         let node = node as usize;
         bring(&self.seats, node);
-        if matches!(needs, Needs::Shelf | Needs::Peers) {
+        if matches!(needs, Needs::Shelf | Needs::Peers | Needs::Line) {
             bring(&self.people, node);
         }
         if needs == Needs::Shelf {
@@ -91,19 +105,63 @@ impl World {
 
     fn bring_node(&self, node: u32, needs: Needs) {
         if let Some(online) = self.node(node) {
-            online.bring();
+            match needs {
+                Needs::Line => bring(core::slice::from_ref(&online.incoming), 0),
+                _ => online.bring(),
+            }
         }
         match needs {
             Needs::Alone | Needs::Plans => {}
             Needs::Shelf => self.shelves[node as usize].bring_parts(),
             Needs::Peers => self.network.bring_link(self.person(node).up),
+            Needs::Line => self.network.bring_link(self.person(node).down),
         }
     }
 
-    /// Whose flows are counted when a span begins or ends.
-    fn bring_lines(&self, node: u32, needs: Needs) {
-        if needs == Needs::Peers {
-            self.network.bring_flows(self.person(node).up);
+    fn bring_tables(&self, node: u32, needs: Needs) {
+        if let Some(online) = self.node(node) {
+            online.bring_tables(needs);
+        }
+        match needs {
+            Needs::Alone | Needs::Plans | Needs::Shelf => {}
+            // Whose flows are counted when a span begins or ends.
+            Needs::Peers => self.network.bring_flows(self.person(node).up),
+            Needs::Line => self.network.bring_flows(self.person(node).down),
+        }
+    }
+
+    /// What the tables say where it is.
+    fn bring_parts(&self, node: u32, needs: Needs) {
+        match needs {
+            Needs::Alone => {}
+            Needs::Plans | Needs::Shelf => {
+                if let Some(online) = self.node(node) {
+                    online.core.bring_play();
+                }
+            }
+            Needs::Peers => self.network.bring_rates(self.person(node).up),
+            Needs::Line => self.network.bring_rates(self.person(node).down),
+        }
+    }
+
+    /// What a node knows of a peer that tells or asks it something, and of what it is asked for.
+    fn bring_told(&self, happening: Happening) {
+        if let Happening::Deferred { slot } = happening {
+            if let Some(Some(Deferred::Message { from, to, .. })) = self.deferred.get(slot as usize)
+                && let Some(online) = self.node(*to)
+            {
+                online.core.bring_peer(PeerKey(*from));
+            }
+            return;
+        }
+        let transfer = transfer_of(happening).and_then(|id| self.transfers.peek(id));
+        if let Some(transfer) = transfer
+            && let Source::Peer(PeerKey(holder)) = transfer.source
+            && let Some(online) = self.node(holder)
+            && !matches!(happening, Happening::Arrive { .. })
+        {
+            online.core.bring_peer(PeerKey(transfer.to));
+            online.core.bring_rendition(RenditionKey(transfer.track));
         }
     }
 
@@ -143,9 +201,10 @@ fn concerned(transfer: &Transfer, happening: Happening) -> Concerned {
     if matches!(happening, Happening::Arrive { .. }) {
         return [Some((transfer.to, Needs::Shelf)), None];
     }
+    let receiver = Some((transfer.to, Needs::Line));
     match transfer.source {
-        Source::Peer(PeerKey(holder)) => [Some((holder, Needs::Peers)), None],
-        Source::Origin(_) => [None; 2],
+        Source::Peer(PeerKey(holder)) => [Some((holder, Needs::Peers)), receiver],
+        Source::Origin(_) => [receiver, None],
     }
 }
 
@@ -180,6 +239,7 @@ impl Online {
     fn bring_tables(&self, needs: Needs) {
         match needs {
             Needs::Alone => {}
+            Needs::Line => bring(&self.incoming, 0),
             Needs::Peers => {
                 self.core.bring_for_peers();
                 bring_range(self.connections(), 0, CONNECTIONS);

@@ -1,6 +1,7 @@
 //! The music: how long each track is and how often it is played.
 
 use antiphon_protocol::{BitRate, ByteCount, Geometry};
+use antiphon_swarm::memory::bring;
 use antiphon_swarm::node::input::RenditionSpec;
 
 use crate::engine::random::Draws;
@@ -52,6 +53,11 @@ impl Music {
             geometry,
             bit_rate: self.rate,
         }
+    }
+
+    /// Brings near what is known of a track.
+    pub(super) fn bring(&self, track: u32) {
+        bring(&self.sizes, track as usize);
     }
 
     pub(super) fn size(&self, track: u32) -> u64 {

@@ -8,7 +8,7 @@ use antiphon_protocol::{ChunkIndex, ChunkSet, Span};
 
 use crate::key::RenditionKey;
 use crate::limits::{HELD_MAX, INTRODUCED_MAX};
-use crate::memory::bring_range;
+use crate::memory::{bring, bring_range};
 use crate::node::complete::{Full, UsedAt};
 use crate::node::input::{Keep, RenditionSpec, Restored};
 use crate::time::{Duration, Instant};
@@ -59,6 +59,18 @@ impl Holdings {
     /// Brings near the keys of what is complete.
     pub(crate) fn bring_full(&self) {
         bring_range(&self.full_keys, 0, BROUGHT_KEYS);
+    }
+
+    /// Brings near what is known of one, whose key should be near already.
+    pub(crate) fn bring_one(&self, key: RenditionKey) {
+        match self.partial_at(key) {
+            Ok(at) => bring(&self.partial, at),
+            Err(_) => {
+                if let Ok(at) = self.full_at(key) {
+                    bring(&self.full, at);
+                }
+            }
+        }
     }
 
     /// Makes a rendition known. False if there is no room for it.

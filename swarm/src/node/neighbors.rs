@@ -7,7 +7,7 @@ use antiphon_protocol::BitRate;
 
 use crate::key::{PeerKey, RenditionKey};
 use crate::limits::NEIGHBORS_HARD;
-use crate::memory::bring_range;
+use crate::memory::{bring, bring_range};
 use crate::node::ranking::Estimate;
 use crate::node::wants::Wants;
 use crate::time::{Duration, Instant};
@@ -289,6 +289,14 @@ impl Neighbors {
     /// Brings near where each of them is.
     pub(crate) fn bring(&self) {
         bring_range(&self.places, 0, NEIGHBORS_HARD);
+    }
+
+    /// Brings near one of them, and what it wants to hear of, if where that is is near already.
+    pub(crate) fn bring_one(&self, peer: PeerKey) {
+        if let Some(at) = self.at(peer) {
+            bring(&self.list, at);
+            bring(&self.wants, at);
+        }
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
