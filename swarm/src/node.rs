@@ -411,8 +411,8 @@ impl NodeCore {
             return;
         };
         self.holdings.bring_one(play.rendition);
-        let claims = self.availability.of(play.rendition).iter();
-        for claim in claims.filter(|claim| claim.connected).take(BROUGHT) {
+        let holders = self.availability.connected(play.rendition);
+        for claim in holders.take(BROUGHT) {
             self.neighbors.bring_one(claim.peer);
         }
     }

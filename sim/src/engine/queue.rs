@@ -19,13 +19,13 @@ pub const STRETCH_BITS: u32 = 8;
 /// Time beyond this many microseconds from now lies outside of all wheels.
 const REACH_BITS: u32 = STRETCH_BITS + WHEEL_BITS * WHEELS as u32;
 
+/// Most events of a stretch that are only sorted; more are dealt out by their microsecond first. Guess.
+const SORTED_MAX: usize = 64;
+
 /// Where the slots of a wheel are in a time.
 const fn shift(level: usize) -> u32 {
     STRETCH_BITS + WHEEL_BITS * level as u32
 }
-
-/// More events than these of a stretch are dealt out by their microsecond rather than sorted. Guess.
-const DEALT_FROM: usize = 64;
 
 /// Something that can be queued.
 pub trait Event: Copy {
@@ -211,13 +211,13 @@ impl<E: Event> EventQueue<E> {
             }
             stays
         });
-        if events.len() > DEALT_FROM {
+        if events.len() > SORTED_MAX {
             self.near.extend(dealt(events));
         } else {
             self.near.extend(events.iter().copied());
         }
         events.clear();
-        // Stable: within a class the order of insertion stays.
+        // Stable: within a class the order of insertion stays. What was dealt is in order but for the classes.
         let near = self.near.make_contiguous();
         near.sort_by_key(|(time, event)| place_of(*time, event));
     }
@@ -312,8 +312,8 @@ mod tests {
     fn a_full_stretch_is_in_order_too() {
         let mut draws = Draws::of(3, 0, 0);
         let events = (0..5_000).map(|number| {
-            // Up to 3,000 in a stretch, a dozen in a microsecond; also from higher wheels.
-            let time = 1 + draws.below(1 << (8 + 2 * (number % 4)));
+            // Some 400 in the second stretch, more than one in a microsecond; also from the second wheel.
+            let time = 1 + draws.below(1 << [8, 10, 12, 20][number as usize % 4]);
             (time, Numbered(draws.below(3) as u8, number))
         });
         let mut events: Vec<(u64, Numbered)> = events.collect();

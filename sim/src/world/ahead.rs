@@ -1,6 +1,6 @@
 //! Bringing near what coming events will look at, in steps, because each says where
 //! the next is: what the event carries, whom it concerns, that node, its tables, what these say of the play and of
-//! the peer. A million nodes are on a million pages of memory, and where a page is takes as long to find as the line.
+//! the peer. A million nodes are on a million pages of memory, and a page takes longer to find than a line of it.
 //!
 //! Nothing here changes anything: see [`antiphon_swarm::memory`].
 
@@ -80,14 +80,18 @@ impl World {
         }
     }
 
+    fn transfer(&self, happening: Happening) -> Option<&Transfer> {
+        transfer_of(happening).and_then(|id| self.transfers.peek(id))
+    }
+
     /// What a transfer moves.
     fn bring_moved(&self, happening: Happening) {
-        let transfer = transfer_of(happening).and_then(|id| self.transfers.peek(id));
-        if let Some(transfer) = transfer {
-            self.music.bring(transfer.track);
-            if let Stage::Flowing(flow) = transfer.stage {
-                self.network.bring_flow(flow);
-            }
+        let Some(transfer) = self.transfer(happening) else {
+            return;
+        };
+        self.music.bring(transfer.track);
+        if let Stage::Flowing(flow) = transfer.stage {
+            self.network.bring_flow(flow);
         }
     }
 
@@ -130,7 +134,7 @@ impl World {
         }
     }
 
-    /// What the tables say where it is.
+    /// What lies where the tables say.
     fn bring_parts(&self, node: u32, needs: Needs) {
         match needs {
             Needs::Alone => {}
@@ -146,22 +150,26 @@ impl World {
 
     /// What a node knows of a peer that tells or asks it something, and of what it is asked for.
     fn bring_told(&self, happening: Happening) {
-        if let Happening::Deferred { slot } = happening {
-            if let Some(Some(Deferred::Message { from, to, .. })) = self.deferred.get(slot as usize)
-                && let Some(online) = self.node(*to)
-            {
-                online.core.bring_peer(PeerKey(*from));
+        match happening {
+            Happening::Deferred { slot } => {
+                if let Some(Some(Deferred::Message { from, to, .. })) =
+                    self.deferred.get(slot as usize)
+                    && let Some(online) = self.node(*to)
+                {
+                    online.core.bring_peer(PeerKey(*from));
+                }
             }
-            return;
-        }
-        let transfer = transfer_of(happening).and_then(|id| self.transfers.peek(id));
-        if let Some(transfer) = transfer
-            && let Source::Peer(PeerKey(holder)) = transfer.source
-            && let Some(online) = self.node(holder)
-            && !matches!(happening, Happening::Arrive { .. })
-        {
-            online.core.bring_peer(PeerKey(transfer.to));
-            online.core.bring_rendition(RenditionKey(transfer.track));
+            // Whom something comes to plans with it instead.
+            Happening::Arrive { .. } => {}
+            _ => {
+                if let Some(transfer) = self.transfer(happening)
+                    && let Source::Peer(PeerKey(holder)) = transfer.source
+                    && let Some(online) = self.node(holder)
+                {
+                    online.core.bring_peer(PeerKey(transfer.to));
+                    online.core.bring_rendition(RenditionKey(transfer.track));
+                }
+            }
         }
     }
 
@@ -179,10 +187,9 @@ impl World {
             | Happening::Listen { user, .. }
             | Happening::Playhead { user, .. }
             | Happening::Licensed { user, .. } => [Some((user, Needs::Shelf)), None],
-            _ => {
-                let transfer = transfer_of(happening).and_then(|id| self.transfers.peek(id));
-                transfer.map_or([None; 2], |transfer| concerned(transfer, happening))
-            }
+            _ => self
+                .transfer(happening)
+                .map_or([None; 2], |transfer| concerned(transfer, happening)),
         }
     }
 }

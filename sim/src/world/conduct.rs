@@ -235,17 +235,14 @@ impl World {
     /// The sound has stopped: is what is missing on its way from somebody who misbehaves?
     pub(super) fn blame(&mut self, user: u32, track: u32, byte: u64) {
         let chunk = antiphon_protocol::ChunkIndex::of_byte(byte);
-        let Some(online) = self.node(user) else {
-            return;
-        };
-        let guilty = online.incoming.iter().any(|incoming| {
-            let transfer = self.transfers.peek(incoming.transfer);
-            transfer.is_some_and(|transfer| {
+        let incoming = self.incoming(user);
+        let guilty = incoming
+            .filter_map(|id| self.transfers.peek(id))
+            .any(|transfer| {
                 transfer.track == track
                     && transfer.conduct.is_some()
                     && transfer.span.chunks().any(|other| other == chunk)
-            })
-        });
+            });
         self.tally.harm.stalls += u64::from(guilty);
     }
 

@@ -78,11 +78,6 @@ impl Online {
         }
     }
 
-    /// The `n`-th transfer to this node.
-    pub(super) fn nth_incoming(&self, n: usize) -> Option<u32> {
-        self.incoming.get(n).map(|incoming| incoming.transfer)
-    }
-
     /// A transfer is over, or not wanted any more.
     pub(super) fn drop_incoming(&mut self, transfer: u32) {
         self.incoming
@@ -136,6 +131,17 @@ impl World {
 
     pub(super) fn node(&self, user: u32) -> Option<&Online> {
         self.seats[user as usize].online.as_deref()
+    }
+
+    /// The transfers to a node, none while it is offline.
+    pub(super) fn incoming(&self, user: u32) -> impl Iterator<Item = u32> + '_ {
+        let online = self.node(user).into_iter();
+        online.flat_map(|online| online.incoming.iter().map(|incoming| incoming.transfer))
+    }
+
+    /// The `n`-th of them, where what is done with each changes the world.
+    pub(super) fn nth_incoming(&self, user: u32, n: usize) -> Option<u32> {
+        self.incoming(user).nth(n)
     }
 
     pub(super) fn node_mut(&mut self, user: u32) -> Option<&mut Online> {

@@ -53,7 +53,7 @@ impl World {
     pub(super) fn hurry(&mut self, node: u32) {
         self.catch_up(node);
         let mut at = 0;
-        while let Some(id) = self.node(node).and_then(|online| online.nth_incoming(at)) {
+        while let Some(id) = self.nth_incoming(node, at) {
             at += 1;
             let track = self.transfers.of(id).track;
             if self.waits_for(node, track) {
@@ -89,10 +89,7 @@ impl World {
     /// both are followed.
     fn is_raced(&mut self, transfer: &Transfer) -> bool {
         let (mut at, mut raced) = (0, false);
-        while let Some(id) = self
-            .node(transfer.to)
-            .and_then(|online| online.nth_incoming(at))
-        {
+        while let Some(id) = self.nth_incoming(transfer.to, at) {
             at += 1;
             let other = *self.transfers.of(id);
             let overlaps = other.span.first() < transfer.span.end()
@@ -231,7 +228,7 @@ impl World {
     /// Tells a node of everything that has arrived by now.
     pub(super) fn catch_up(&mut self, node: u32) {
         let mut at = 0;
-        while let Some(id) = self.node(node).and_then(|online| online.nth_incoming(at)) {
+        while let Some(id) = self.nth_incoming(node, at) {
             at += 1;
             let transfer = *self.transfers.of(id);
             let Some(until) = self.take_in(id) else {

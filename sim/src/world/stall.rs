@@ -11,9 +11,8 @@ impl World {
     /// What had become of the chunk at `byte`, which is missing.
     pub(super) fn stall_cause(&self, user: u32, track: u32, byte: u64) -> StallCause {
         let chunk = ChunkIndex::of_byte(byte);
-        let incoming = self.node(user).map(|online| online.incoming.as_slice());
-        let asked = incoming.unwrap_or_default().iter().filter_map(|incoming| {
-            let transfer = self.transfers.peek(incoming.transfer)?;
+        let asked = self.incoming(user).filter_map(|id| {
+            let transfer = self.transfers.peek(id)?;
             let covers = transfer.track == track
                 && (transfer.span.first()..transfer.span.end()).contains(&chunk);
             covers.then(|| cause_of(transfer))

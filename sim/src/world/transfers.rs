@@ -443,9 +443,7 @@ impl World {
     /// The asker does not want it any more; the source hears of it later.
     pub(super) fn cancel(&mut self, node: u32, fetch: FetchId) {
         let is_it = |id: &u32| self.transfers.peek(*id).is_some_and(|t| t.fetch == fetch);
-        let incoming = self.node(node).map(|online| online.incoming.iter());
-        let mut incoming = incoming.into_iter().flatten();
-        let Some(id) = incoming.find_map(|incoming| Some(incoming.transfer).filter(is_it)) else {
+        let Some(id) = self.incoming(node).find(is_it) else {
             return;
         };
         if let Some(online) = self.node_mut(node) {
@@ -476,9 +474,7 @@ impl World {
     /// Nothing of what `from` sends `to` arrives any more.
     pub(super) fn cut_transfers(&mut self, from: u32, to: u32) {
         let source = Source::Peer(PeerKey(from));
-        let incoming = self.node(to).map(|online| online.incoming.iter());
-        let ids = incoming.into_iter().flatten();
-        let ids: Vec<u32> = ids.map(|incoming| incoming.transfer).collect();
+        let ids: Vec<u32> = self.incoming(to).collect();
         for id in ids {
             let transfer = *self.transfers.of(id);
             if transfer.source == source {

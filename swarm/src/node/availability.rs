@@ -194,10 +194,10 @@ impl Availability {
         &self.claims[self.group(rendition).1]
     }
 
-    /// Whether a neighbor says to have something of it.
-    pub(crate) fn has_connected(&self, rendition: RenditionKey) -> bool {
-        let mut claims = self.of(rendition).iter();
-        claims.any(|claim| claim.connected && claim.believed != Believed::Nothing)
+    /// The claims of neighbors that are believed to have something of it.
+    pub(crate) fn connected(&self, rendition: RenditionKey) -> impl Iterator<Item = &Claim> {
+        let claims = self.of(rendition).iter();
+        claims.filter(|claim| claim.connected && claim.believed != Believed::Nothing)
     }
 
     /// Where the group of a rendition is, or belongs, and the places of its claims: none at its place, if

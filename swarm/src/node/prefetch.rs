@@ -160,8 +160,8 @@ impl NodeCore {
             };
             let until = self.fetch_wish_run(now, &wish, first, end);
             self.unmet |= until.is_none();
-            if until.is_none() && !self.availability.has_connected(wish.rendition) {
-                // What holds for this run holds for the others.
+            if until.is_none() && self.availability.connected(wish.rendition).next().is_none() {
+                // No peer can be asked for any run, and the origin is no more to be asked for a later one.
                 return;
             }
             let until = until.unwrap_or((first / EXTENT_UNIT_CHUNKS + 1) * EXTENT_UNIT_CHUNKS);

@@ -337,9 +337,7 @@ impl NodeCore {
     pub(crate) fn connected_holders(&self, rendition: RenditionKey) -> usize {
         let brisk_counts = self.config.search.brisk_holder_counts;
         let spec = self.holdings.spec(rendition);
-        let claims = self.availability.of(rendition).iter();
-        let held = claims.filter(|claim| claim.connected && claim.believed != Believed::Nothing);
-        let counts = held.filter_map(|claim| {
+        let counts = self.availability.connected(rendition).filter_map(|claim| {
             let neighbor = self.neighbors.by_key(claim.peer)?;
             let full = claim.believed == Believed::Full;
             let brisk = full && spec.is_some_and(|spec| neighbor.is_brisk(spec.bit_rate));
