@@ -20,6 +20,7 @@ mod places;
 mod player;
 mod progress;
 mod releases;
+mod seat;
 mod services;
 mod sessions;
 mod shelf;
@@ -48,9 +49,8 @@ pub(crate) use player::Ending;
 
 use catalog::Music;
 use happening::{Deferred, Happening};
-use online::Seat;
 use people::Person;
-use shelf::Shelf;
+use seat::Seat;
 use transfers::Transfers;
 
 /// Domains of chance; see [`Draws`].
@@ -114,10 +114,8 @@ pub struct World {
     digest: Digest,
     music: Music,
     nats: Vec<NatClass>,
-    people: Vec<Person>,
     /// Who behaves alike, by the number of the behavior.
     accomplices: Vec<Vec<u32>>,
-    shelves: Vec<Shelf>,
     seats: Vec<Seat>,
     network: Network,
     places: places::Places,
@@ -176,11 +174,9 @@ impl World {
             digest: Digest::default(),
             music,
             nats,
-            seats: people.iter().map(|_| Seat::EMPTY).collect(),
             tally: Tally::new(scenario, people.iter().map(Person::row).collect()),
             accomplices: conduct::accomplices(scenario, &people),
-            shelves: people.iter().map(|_| Shelf::default()).collect(),
-            people,
+            seats: people.into_iter().map(Seat::new).collect(),
             network,
             places,
             origin_link,
@@ -227,7 +223,7 @@ impl World {
     /// Ends the run: what still plays is counted as far as it was heard.
     #[must_use]
     pub fn finish(mut self) -> Finished {
-        for user in 0..self.people.len() as u32 {
+        for user in 0..self.seats.len() as u32 {
             self.end_play(user, Ending::Cut);
             self.close_node(user);
         }
@@ -240,7 +236,7 @@ impl World {
 
     /// The run is over for whatever still plays.
     pub(crate) fn cut_plays(&mut self) {
-        for user in 0..self.people.len() as u32 {
+        for user in 0..self.seats.len() as u32 {
             self.end_play(user, Ending::Cut);
         }
     }

@@ -221,8 +221,11 @@ impl NodeCore {
                 // Holders are being looked for, and this may be one.
                 self.plan_search(now);
             }
-            if self.interest.has_newcomers() || self.neighbors.has_news() {
-                self.plan_news(now);
+            if self.interest.has_newcomers() {
+                self.tell_interest();
+            }
+            if self.neighbors.has_news() {
+                self.tell_have(now);
             }
             self.plan_cache(now);
             self.plan_announces(now);

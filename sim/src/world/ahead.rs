@@ -12,6 +12,7 @@ use antiphon_swarm::{Input, PeerKey, RenditionKey};
 use crate::world::World;
 use crate::world::happening::{Deferred, Happening};
 use crate::world::online::Online;
+use crate::world::seat::Seat;
 use crate::world::transfers::{Stage, Transfer};
 
 /// Connections of a node that are brought near before they are searched: what mostly is there. Guess.
@@ -71,7 +72,9 @@ impl World {
     fn bring_carried(&self, happening: Happening) {
         match happening {
             Happening::Deferred { slot } => bring(&self.deferred, slot as usize),
-            Happening::Due { node } => bring(&self.seats, node as usize),
+            Happening::Due { node } | Happening::Playhead { user: node, .. } => {
+                bring(&self.seats, node as usize);
+            }
             _ => {
                 if let Some(transfer) = transfer_of(happening) {
                     self.transfers.bring(transfer);
@@ -97,12 +100,10 @@ impl World {
 
     fn bring_rows(&self, node: u32, needs: Needs) {
         let node = node as usize;
-        bring(&self.seats, node);
-        if matches!(needs, Needs::Shelf | Needs::Peers | Needs::Line) {
-            bring(&self.people, node);
+        if let Some(seat) = self.seats.get(node) {
+            seat.bring(needs);
         }
         if needs == Needs::Shelf {
-            bring(&self.shelves, node);
             self.tally.bring_node(node);
         }
     }
@@ -116,7 +117,7 @@ impl World {
         }
         match needs {
             Needs::Alone | Needs::Plans => {}
-            Needs::Shelf => self.shelves[node as usize].bring_parts(),
+            Needs::Shelf => self.seats[node as usize].shelf.bring_parts(),
             Needs::Peers => self.network.bring_link(self.person(node).up),
             Needs::Line => self.network.bring_link(self.person(node).down),
         }
@@ -179,13 +180,16 @@ impl World {
                 let wakes = self.is_woken(node, time);
                 [wakes.then_some((node, Needs::Plans)), None]
             }
+            Happening::Playhead { user, turn } => {
+                let looks = self.is_looked_at(user, turn, time);
+                [looks.then_some((user, Needs::Shelf)), None]
+            }
             Happening::Deferred { slot } => match self.deferred.get(slot as usize) {
                 Some(Some(deferred)) => deferred.concerned(),
                 _ => [None; 2],
             },
             Happening::Departure { user, .. }
             | Happening::Listen { user, .. }
-            | Happening::Playhead { user, .. }
             | Happening::Licensed { user, .. } => [Some((user, Needs::Shelf)), None],
             _ => self
                 .transfer(happening)
@@ -232,6 +236,18 @@ impl Deferred {
                 [Some((*node, needs)), None]
             }
             _ => [None; 2],
+        }
+    }
+}
+
+impl Seat {
+    fn bring(&self, needs: Needs) {
+        match needs {
+            Needs::Alone | Needs::Plans => bring(core::slice::from_ref(self), 0),
+            Needs::Shelf | Needs::Peers | Needs::Line => {
+                let offset = core::mem::offset_of!(Self, person.uploads);
+                bring_whole::<Self>(&self.person.uploads, offset);
+            }
         }
     }
 }

@@ -126,7 +126,7 @@ impl World {
             return 1;
         }
         let mut draws = self.draws(Chance::Conduct, u64::from(user) << 32 ^ self.now);
-        let victim = draws.below(self.people.len() as u64) as u32;
+        let victim = draws.below(self.seats.len() as u64) as u32;
         let honest = self.conduct(victim).is_none() && self.session(victim).is_some();
         if honest && !self.is_connected(user, victim) {
             self.tally.harm.intrusions += 1;

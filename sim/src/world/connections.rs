@@ -186,7 +186,7 @@ impl World {
         let Message::Find { rendition, .. } = message else {
             return true;
         };
-        self.shelves[node as usize].knows(rendition.0)
+        self.seats[node as usize].shelf.knows(rendition.0)
     }
 
     /// What a lost packet costs a message or request, for most of them nothing.

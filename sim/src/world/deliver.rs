@@ -63,17 +63,17 @@ impl World {
             Source::Peer(_) => Sender::Peer,
             Source::Origin(_) => Sender::Origin,
         };
-        let shelf = &mut self.shelves[node as usize];
+        let shelf = &mut self.seats[node as usize].shelf;
         let Added { new, known } = shelf.add(track, chunks, sender, (geometry, second));
         self.tally.note_arrived(self.now, node, source, new, known);
         self.note_good_of_bad(source, new);
         if !self.is_in_use(node, track) {
-            self.shelves[node as usize].close(track);
+            self.seats[node as usize].shelf.close(track);
         }
     }
 
     pub(super) fn evict(&mut self, node: u32, rendition: RenditionKey) {
-        self.shelves[node as usize].remove(rendition.0);
+        self.seats[node as usize].shelf.remove(rendition.0);
         self.feed_after(0, node, Input::Store(StoreEvent::Evicted { rendition }));
     }
 

@@ -113,7 +113,9 @@ impl World {
             }
             Output::AskPlacements { limit } => self.ask_placement(node, limit),
             Output::Keep { rendition, keep } => {
-                self.shelves[node as usize].keep(rendition.0, keep == Keep::Placed);
+                self.seats[node as usize]
+                    .shelf
+                    .keep(rendition.0, keep == Keep::Placed);
             }
             Output::Evict { rendition } => self.evict(node, rendition),
             Output::Event(Event::Starved { play }) => {

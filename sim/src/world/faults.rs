@@ -95,7 +95,7 @@ impl World {
                 }
             }
         }
-        for user in 0..self.people.len() as u32 {
+        for user in 0..self.seats.len() as u32 {
             if self.session(user).is_none() {
                 continue;
             }
@@ -111,7 +111,7 @@ impl World {
     }
 
     fn mass_leave(&mut self, number: u32, share: f64) {
-        for user in 0..self.people.len() as u32 {
+        for user in 0..self.seats.len() as u32 {
             let entity = 1 << 60 | u64::from(number) << 32 | u64::from(user);
             if self.session(user).is_some() && self.draws(Chance::Fault, entity).chance(share) {
                 self.leave(user, true);

@@ -245,7 +245,7 @@ impl World {
                 (node, outcome)
             }
             Deferred::Gone { node, session } => {
-                if self.people[node as usize].sessions == session {
+                if self.seats[node as usize].person.sessions == session {
                     self.leave_registry(node);
                 }
                 (node, u64::from(session))

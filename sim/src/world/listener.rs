@@ -39,7 +39,7 @@ impl World {
             return 0;
         }
         let until = self.now + self.stretch(user);
-        self.people[user as usize].stretches += 1;
+        self.seats[user as usize].person.stretches += 1;
         if let Some(online) = self.node_mut(user) {
             online.listening_until = until;
         }
@@ -91,7 +91,7 @@ impl World {
     /// A track from the own cache, rather one used lately, or one by popularity.
     fn choose_own(&self, user: u32, draws: &mut Draws) -> u32 {
         let repeat = draws.chance(self.scenario.listening.repeat.0);
-        let held = self.shelves[user as usize].tracks();
+        let held = self.seats[user as usize].shelf.tracks();
         let mut pick = || held.get(draws.below(held.len() as u64) as usize).copied();
         if let (true, Some(one), Some(other)) = (repeat, pick(), pick()) {
             return if one.used() >= other.used() {
@@ -113,11 +113,11 @@ impl World {
         follows: bool,
     ) {
         let number = self.person(user).plays;
-        self.people[user as usize].plays += 1;
+        self.seats[user as usize].person.plays += 1;
         let spec = self.music.spec(track);
         let second = (self.now / 1_000_000) as i32;
         let lease = self.scenario.tracker.lease.0 as i32;
-        let shelf = &mut self.shelves[user as usize];
+        let shelf = &mut self.seats[user as usize].shelf;
         let held = shelf.get(track);
         let leased = held.is_some_and(|held| second - held.used() <= lease);
         let cached = shelf.first_missing(track, ChunkIndex(0)).is_none();
@@ -207,14 +207,14 @@ impl World {
         self.feed(user, Input::Command(Command::Introduce { rendition, spec }));
         let second = (self.now / 1_000_000) as i32;
         let lease = self.scenario.tracker.lease.0 as i32;
-        let held = self.shelves[user as usize].get(track);
+        let held = self.seats[user as usize].shelf.get(track);
         let leased = held.is_some_and(|held| second - held.used() <= lease);
         let delay = if leased {
             Some(0)
         } else {
             self.open_track(user, track)
         };
-        self.shelves[user as usize].open(track, spec.geometry);
+        self.seats[user as usize].shelf.open(track, spec.geometry);
         if let Some(online) = self.node_mut(user) {
             online.expected = Some((track, delay.is_some()));
         }
@@ -239,7 +239,7 @@ impl World {
         };
         let fetched = self.fetched(user, track);
         self.tally.note_prefetch_unplayed(self.now, fetched);
-        self.shelves[user as usize].close(track);
+        self.seats[user as usize].shelf.close(track);
     }
 
     /// The byte at which somebody skips, or the end: published shares of plays skipped within 5

@@ -4,7 +4,6 @@ use antiphon_swarm::NodeCore;
 
 use crate::world::World;
 use crate::world::player::Playing;
-use crate::world::wakes::Wake;
 
 /// A connection to a peer.
 #[derive(Clone, Copy, Debug)]
@@ -43,21 +42,6 @@ pub(super) struct Online {
     pub(super) listening_until: u64,
     /// The next track of a release, and the one after its last.
     pub(super) release: Option<(u32, u32)>,
-}
-
-/// What is looked at first of a user's node, in one line of memory.
-#[derive(Debug)]
-#[repr(align(32))]
-pub(super) struct Seat {
-    pub(super) online: Option<Box<Online>>,
-    pub(super) wake: Wake,
-}
-
-impl Seat {
-    pub(super) const EMPTY: Self = Self {
-        online: None,
-        wake: Wake::NONE,
-    };
 }
 
 impl Online {

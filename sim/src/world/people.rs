@@ -32,8 +32,6 @@ pub(super) struct Person {
     pub(super) sessions: u32,
     /// Plays so far.
     pub(super) plays: u32,
-    /// Number of the playhead event planned last.
-    pub(super) turns: u32,
     /// Listening stretches so far.
     pub(super) stretches: u32,
 }
@@ -157,13 +155,12 @@ fn person(
         sessions: 0,
         plays: 0,
         stretches: 0,
-        turns: 0,
     }
 }
 
 impl World {
     pub(super) fn person(&self, user: u32) -> &Person {
-        &self.people[user as usize]
+        &self.seats[user as usize].person
     }
 
     /// Round trip between two nodes.

@@ -9,6 +9,7 @@ use crate::explain::story::Moment;
 use crate::measure::stall::StallCause;
 use crate::measure::tally::PlayRow;
 use crate::world::happening::Happening;
+use crate::world::seat::Look;
 use crate::world::{Chance, World};
 
 /// Music that must be there again before sound goes on after a stall. Guess.
@@ -63,6 +64,8 @@ pub(super) struct Playing {
     cause: Option<StallCause>,
     /// Number of the playhead event that counts.
     turn: u32,
+    /// Whether that was planned for where data is missing.
+    walled: bool,
 }
 
 impl Playing {
@@ -93,7 +96,13 @@ impl Playing {
             stalled_micros: 0,
             cause: None,
             turn: 0,
+            walled: false,
         }
+    }
+
+    /// The byte at which the listener jumps or stops.
+    fn acts(&self) -> u64 {
+        self.jump.map_or(self.stop_at, |(from, _)| from)
     }
 }
 
@@ -123,7 +132,7 @@ impl World {
         match playing.sound {
             Sound::Waiting => self.try_start(user),
             Sound::Stalled { byte, .. } => self.try_resume(user, byte),
-            Sound::Sounding { .. } => {}
+            Sound::Sounding { .. } => self.put_off_look(user, playing),
         }
     }
 
@@ -137,7 +146,7 @@ impl World {
         else {
             return;
         };
-        let shelf = &self.shelves[user as usize];
+        let shelf = &self.seats[user as usize].shelf;
         let setup = shelf.first_missing(playing.track, ChunkIndex(0)) != Some(ChunkIndex(0));
         let buffer = if self.player_model.starts_at_once {
             0
@@ -173,7 +182,9 @@ impl World {
         let chunk = ChunkIndex::of_byte(byte);
         let until = byte + self.music.bytes_in(micros);
         let until = until.min(self.music.size(playing.track) - 1).max(byte);
-        let missing = self.shelves[user as usize].first_missing(playing.track, chunk);
+        let missing = self.seats[user as usize]
+            .shelf
+            .first_missing(playing.track, chunk);
         missing.is_none_or(|missing| missing > ChunkIndex::of_byte(until))
     }
 
@@ -234,7 +245,9 @@ impl World {
 
     /// The byte before which the sound must stop for want of data.
     fn wall(&self, user: u32, track: u32, byte: u64) -> u64 {
-        let missing = self.shelves[user as usize].first_missing(track, ChunkIndex::of_byte(byte));
+        let missing = self.seats[user as usize]
+            .shelf
+            .first_missing(track, ChunkIndex::of_byte(byte));
         missing.map_or(u64::MAX, |chunk| chunk.byte_offset().max(byte))
     }
 
@@ -248,18 +261,56 @@ impl World {
             return;
         };
         let wall = self.wall(user, playing.track, byte);
-        let acts = playing.jump.map_or(playing.stop_at, |(from, _)| from);
+        let acts = playing.acts();
         let next = wall.min(acts).max(byte);
-        let turns = &mut self.people[user as usize].turns;
-        *turns += 1;
-        playing.turn = *turns;
-        let turn = playing.turn;
+        playing.walled = wall < acts;
+        let due = (at + self.music.time_of(next - byte)).max(self.now);
+        let look = &mut self.seats[user as usize].look;
+        let turn = look.turn + 1;
+        *look = Look { turn, due };
+        playing.turn = turn;
         self.set_playing(user, playing);
-        let when = (at + self.music.time_of(next - byte)).max(self.now);
-        self.queue.push(when, Happening::Playhead { user, turn });
+        self.queue.push(due, Happening::Playhead { user, turn });
+    }
+
+    /// The wall may be farther away: the playhead is there later than was planned.
+    fn put_off_look(&mut self, user: u32, mut playing: Playing) {
+        let Sound::Sounding { at, byte } = playing.sound else {
+            return;
+        };
+        if !playing.walled {
+            return;
+        }
+        let wall = self.wall(user, playing.track, byte);
+        let acts = playing.acts();
+        let next = wall.min(acts).max(byte);
+        let due = at + self.music.time_of(next - byte);
+        let look = &mut self.seats[user as usize].look;
+        if due > look.due {
+            look.due = due;
+        }
+        if wall >= acts {
+            playing.walled = false;
+            self.set_playing(user, playing);
+        }
+    }
+
+    /// Whether the playhead is to be looked at, or the event was overtaken or put off.
+    pub(super) fn is_looked_at(&self, user: u32, turn: u32, at: u64) -> bool {
+        let look = &self.seats[user as usize].look;
+        look.turn == turn && look.due <= at
     }
 
     pub(super) fn playhead(&mut self, user: u32, turn: u32) -> u64 {
+        let look = self.seats[user as usize].look;
+        if look.turn != turn {
+            return 0;
+        }
+        if look.due > self.now {
+            self.queue
+                .push(look.due, Happening::Playhead { user, turn });
+            return 1;
+        }
         self.catch_up(user);
         let Some(mut playing) = self.playing(user) else {
             return 0;
@@ -385,13 +436,13 @@ impl World {
                 ending,
             });
         }
-        self.shelves[user as usize].close(playing.track);
+        self.seats[user as usize].shelf.close(playing.track);
     }
 
     /// Bytes heard, by where they came from.
     fn sources(&self, user: u32, track: u32, heard: &[Option<(u64, u64)>]) -> (u64, u64, u64) {
         let (mut server, mut peers, mut cache) = (0, 0, 0);
-        let part = self.shelves[user as usize].part(track);
+        let part = self.seats[user as usize].shelf.part(track);
         for (from, until) in heard.iter().flatten().copied() {
             let (sent, served) = part.map_or((0, 0), |part| part.fetched(from, until));
             peers += sent;
@@ -403,7 +454,7 @@ impl World {
 
     /// Bytes of a track fetched since it came into use.
     pub(super) fn fetched(&self, user: u32, track: u32) -> u64 {
-        let Some(part) = self.shelves[user as usize].part(track) else {
+        let Some(part) = self.seats[user as usize].shelf.part(track) else {
             return 0;
         };
         let (peers, origin) = part.fetched(0, self.music.size(track));

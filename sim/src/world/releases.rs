@@ -11,7 +11,7 @@ impl World {
                 continue;
             };
             let from = self.settle + release.at.micros();
-            for user in 0..self.people.len() as u32 {
+            for user in 0..self.seats.len() as u32 {
                 let mut draws =
                     self.draws(Chance::Release, (number as u64) << 32 | u64::from(user));
                 if draws.chance(release.followers.0) && self.listens(user) {
@@ -35,7 +35,7 @@ impl World {
             .get(number as usize)
             .map_or(0, |release| release.tracks);
         let until = self.now + self.stretch(user);
-        self.people[user as usize].stretches += 1;
+        self.seats[user as usize].person.stretches += 1;
         self.end_play(user, Ending::Heard);
         self.drop_expected(user);
         let Some(online) = self.node_mut(user) else {

@@ -32,7 +32,7 @@ impl World {
         self.tally.opened += 1;
         let limit = antiphon_swarm::limits::HOLDERS_PER_ANSWER_MAX as u8;
         // Who has all of it asks for the license only.
-        let shelf = &self.shelves[node as usize];
+        let shelf = &self.seats[node as usize].shelf;
         let held = shelf.first_missing(track, ChunkIndex(0)).is_none();
         if self.config.peers && !held {
             let rendition = RenditionKey(track);

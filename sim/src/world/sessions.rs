@@ -76,7 +76,7 @@ impl World {
         if self.seats[user as usize].online.is_some() {
             return 0;
         }
-        self.people[user as usize].sessions += 1;
+        self.seats[user as usize].person.sessions += 1;
         let person = *self.person(user);
         let session = person.sessions;
         let mut draws = self.draws(Chance::Core, u64::from(user) << 32 | u64::from(session));
@@ -87,7 +87,7 @@ impl World {
         };
         if session == 1 {
             // Who never comes online needs no cache.
-            self.shelves[user as usize] =
+            self.seats[user as usize].shelf =
                 warm::shelf(&self.scenario, self.seed, user, &person, &self.music);
         }
         let core = NodeCore::with_budget(Arc::clone(&self.config), budget, draws.bytes());
@@ -130,7 +130,7 @@ impl World {
     /// Tells the core what is on the disk, as the node does when it starts.
     fn restore(&mut self, user: u32) {
         let second = (self.now / 1_000_000) as i32;
-        let shelf = &self.shelves[user as usize];
+        let shelf = &self.seats[user as usize].shelf;
         let restored = shelf
             .tracks()
             .iter()
@@ -199,7 +199,7 @@ impl World {
             self.forget(id);
         }
         // Most people are offline most of the time.
-        self.shelves[user as usize].shrink();
+        self.seats[user as usize].shelf.shrink();
         let person = *self.person(user);
         self.network.rest(person.up);
         self.network.rest(person.down);

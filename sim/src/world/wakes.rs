@@ -109,7 +109,7 @@ impl World {
 
     /// Whether each core that waits for a wake-up will be woken or hear something before.
     pub(super) fn wakes_are_secured(&self) -> bool {
-        (0..self.people.len() as u32).all(|node| {
+        (0..self.seats.len() as u32).all(|node| {
             let Wake { due, queued, .. } = self.seats[node as usize].wake;
             due >= queued || self.hears_before(node, due)
         })

@@ -127,7 +127,7 @@ impl World {
 
     /// Users there are.
     pub(crate) fn users(&self) -> u32 {
-        self.people.len() as u32
+        self.seats.len() as u32
     }
 
     /// Plays a user has begun.

@@ -20,36 +20,52 @@ pub(crate) enum Due {
 }
 
 /// What is waiting to be told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Announcer {
     changes: Vec<RenditionKey>,
-    /// When the changes leave.
-    changes_at: Option<Instant>,
-    /// When everything is told again.
-    everything_at: Option<Instant>,
-    /// When the tracker is told that nothing changed.
-    renew_at: Option<Instant>,
+    /// When the changes leave; the last moment there is without any.
+    changes_at: Instant,
+    /// Changes before this are gathered.
+    gathers_until: Instant,
+    /// When everything is told again; the last moment there is if it need not be.
+    everything_at: Instant,
+    /// When the tracker is told that nothing changed; the last moment there is before it has said when.
+    renew_at: Instant,
     reachable: bool,
 }
 
+impl Default for Announcer {
+    fn default() -> Self {
+        Self {
+            changes: Vec::new(),
+            changes_at: Instant::MAX,
+            gathers_until: Instant::START,
+            everything_at: Instant::MAX,
+            renew_at: Instant::MAX,
+            reachable: false,
+        }
+    }
+}
+
 impl Announcer {
-    /// Something about a rendition changed.
-    pub(crate) fn changed(&mut self, now: Instant, rendition: RenditionKey, delay: Duration) {
+    /// Something about a rendition changed. It is told at once, but changes within `gap` together.
+    pub(crate) fn changed(&mut self, now: Instant, rendition: RenditionKey, gap: Duration) {
         if let Err(at) = self.changes.binary_search(&rendition) {
             self.changes.insert(at, rendition);
         }
         if self.changes.len() > CHANGES_MAX {
             self.changes = Vec::new();
-            self.everything_at = Some(now + delay);
-        } else if self.changes_at.is_none() {
-            self.changes_at = Some(now + delay);
+            self.everything_at = now + gap;
+        } else if self.changes_at == Instant::MAX {
+            self.changes_at = now.max(self.gathers_until);
+            self.gathers_until = self.changes_at + gap;
         }
     }
 
     /// The tracker can be reached (again): it may have forgotten everything.
     pub(crate) fn reachable(&mut self, now: Instant) {
         self.reachable = true;
-        self.everything_at = Some(now);
+        self.everything_at = now;
     }
 
     pub(crate) fn unreachable(&mut self) {
@@ -58,7 +74,7 @@ impl Announcer {
 
     /// The tracker wants to hear after a while that it still holds.
     pub(crate) fn again(&mut self, at: Instant) {
-        self.renew_at = Some(at);
+        self.renew_at = at;
     }
 
     /// What is due now, if anything.
@@ -66,33 +82,33 @@ impl Announcer {
         if !self.reachable {
             return None;
         }
-        if self.everything_at.is_some_and(|at| at <= now) {
-            self.everything_at = None;
-            self.changes_at = None;
+        if self.everything_at <= now {
+            (self.everything_at, self.changes_at) = (Instant::MAX, Instant::MAX);
             self.changes = Vec::new();
             return Some(Due::Everything);
         }
-        if self.changes_at.is_some_and(|at| at <= now) {
-            self.changes_at = None;
+        if self.changes_at <= now {
+            self.changes_at = Instant::MAX;
             return Some(Due::Changes(core::mem::take(&mut self.changes)));
         }
-        if self.renew_at.is_some_and(|at| at <= now) {
-            self.renew_at = None;
+        if self.renew_at <= now {
+            self.renew_at = Instant::MAX;
             return Some(Due::Nothing);
         }
         None
     }
 
-    /// When something is due next.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        let told = self.changes_at.into_iter().chain(self.everything_at);
-        let next = told.chain(self.renew_at).min();
-        next.filter(|_| self.reachable)
+    /// When something is due next; the last moment there is if nothing will be.
+    pub(crate) fn next(&self) -> Instant {
+        if !self.reachable {
+            return Instant::MAX;
+        }
+        self.changes_at.min(self.everything_at).min(self.renew_at)
     }
 
     /// What may be told at all changed.
     pub(crate) fn everything_changed(&mut self, now: Instant) {
-        self.everything_at = Some(now);
+        self.everything_at = now;
     }
 
     pub(crate) const fn is_reachable(&self) -> bool {
@@ -105,24 +121,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_leave_together_and_only_while_the_tracker_is_there() {
+    fn a_change_leaves_at_once_and_more_together_while_the_tracker_is_there() {
         let mut announcer = Announcer::default();
-        let (t0, delay) = (Instant::START, Duration::from_secs(1));
-        announcer.changed(t0, RenditionKey(2), delay);
-        announcer.changed(t0 + Duration::from_millis(500), RenditionKey(1), delay);
-        announcer.changed(t0 + Duration::from_millis(600), RenditionKey(2), delay);
-        assert_eq!(announcer.next(), None);
+        let (t0, gap) = (Instant::START, Duration::from_secs(1));
+        let after = |millis| t0 + Duration::from_millis(millis);
+        let [one, two, three] = [1, 2, 3].map(RenditionKey);
+        announcer.changed(t0, two, gap);
+        assert_eq!(announcer.next(), Instant::MAX);
         announcer.reachable(t0);
         assert_eq!(announcer.due(t0), Some(Due::Everything));
-        announcer.changed(t0, RenditionKey(2), delay);
-        announcer.changed(t0, RenditionKey(1), delay);
-        assert_eq!(announcer.due(t0), None);
-        let due = announcer.due(t0 + delay);
-        assert_eq!(
-            due,
-            Some(Due::Changes(vec![RenditionKey(1), RenditionKey(2)]))
-        );
-        assert_eq!(announcer.next(), None);
+        announcer.changed(after(1_000), two, gap);
+        let due = announcer.due(after(1_000));
+        assert_eq!(due, Some(Due::Changes(vec![two])));
+        announcer.changed(after(1_300), three, gap);
+        announcer.changed(after(1_500), one, gap);
+        announcer.changed(after(1_600), three, gap);
+        assert_eq!(announcer.due(after(1_600)), None);
+        assert_eq!(announcer.next(), after(2_000));
+        let due = announcer.due(after(2_000));
+        assert_eq!(due, Some(Due::Changes(vec![one, three])));
+        assert_eq!(announcer.next(), Instant::MAX);
+        announcer.changed(after(3_500), one, gap);
+        let due = announcer.due(after(3_500));
+        assert_eq!(due, Some(Due::Changes(vec![one])));
     }
 
     #[test]
@@ -133,7 +154,7 @@ mod tests {
         assert_eq!(announcer.due(t0), Some(Due::Everything));
         announcer.again(later);
         assert_eq!(announcer.due(t0), None);
-        assert_eq!(announcer.next(), Some(later));
+        assert_eq!(announcer.next(), later);
         assert_eq!(announcer.due(later), Some(Due::Nothing));
         announcer.again(later);
         announcer.unreachable();

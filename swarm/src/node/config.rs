@@ -173,8 +173,8 @@ pub struct SearchConfig {
 /// Tunables of what is told to neighbors and the tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewsConfig {
-    /// Time in which changes are gathered into one announce.
-    pub announce_delay: Duration,
+    /// Time after an announce in which changes are gathered into the next one; others are told at once.
+    pub announce_gap: Duration,
     /// Units of 256 KiB from which on a partial copy is announced.
     pub partial_units: u32,
     /// Shortest time between two `Have` to one neighbor, other than for complete copies.
@@ -449,7 +449,7 @@ impl NewsConfig {
     const fn antiphon() -> Self {
         Self {
             // A full copy is known to the tracker within about 1 s. Design.
-            announce_delay: Duration::from_millis(800),
+            announce_gap: Duration::from_millis(800),
             // 1 MiB, a quarter of a track. Guess.
             partial_units: 4,
             // Guess; keeps control traffic far below 1 %.

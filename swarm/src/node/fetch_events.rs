@@ -19,6 +19,15 @@ const REFUSED_RETRY: Duration = Duration::from_secs(60);
 
 impl NodeCore {
     pub(crate) fn handle_fetch(&mut self, now: Instant, fetch: FetchId, event: FetchEvent) {
+        self.take_fetch(now, fetch, event);
+        let play = self.playback.filter(|_| self.hedge_wake < Instant::MAX);
+        if play.is_some_and(|play| self.requests.of(play.rendition).next().is_none()) {
+            // Nothing is left that could be late.
+            self.hedge_wake = Instant::MAX;
+        }
+    }
+
+    fn take_fetch(&mut self, now: Instant, fetch: FetchId, event: FetchEvent) {
         let Some(request) = self.requests.by_id_mut(fetch) else {
             return self.ignore();
         };

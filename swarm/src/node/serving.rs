@@ -115,8 +115,8 @@ impl NodeCore {
     /// What can be served of a rendition changed.
     pub(crate) fn changed(&mut self, now: Instant, rendition: RenditionKey) {
         if self.uploads.allowed() {
-            let delay = self.config.news.announce_delay;
-            self.announcer.changed(now, rendition, delay);
+            let gap = self.config.news.announce_gap;
+            self.announcer.changed(now, rendition, gap);
         }
     }
 
@@ -144,8 +144,10 @@ impl NodeCore {
 
     /// When the tracker is to be told something: a deadline apart, because nothing else follows.
     pub(crate) fn announce_wake(&self) -> Instant {
-        let next = self.announcer.next().filter(|_| self.config.peers);
-        next.filter(|_| !self.shut_down).unwrap_or(Instant::MAX)
+        if !self.config.peers || self.shut_down {
+            return Instant::MAX;
+        }
+        self.announcer.next()
     }
 
     fn announce(&mut self, renditions: Vec<RenditionKey>) {

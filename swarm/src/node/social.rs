@@ -273,7 +273,7 @@ impl NodeCore {
         self.tell_have(now);
     }
 
-    fn tell_have(&mut self, now: Instant) {
+    pub(crate) fn tell_have(&mut self, now: Instant) {
         if !self.uploads.allowed() {
             return;
         }

@@ -127,3 +127,31 @@ fn a_late_peer_is_let_go_when_a_second_one_agrees_to_send() {
         listener.asked
     );
 }
+
+/// A wake-up costs a device its sleep: none is left over from a request that has ended.
+#[test]
+fn nobody_wakes_for_a_request_that_has_ended() {
+    let mut listener = listener();
+    let (mut served, mut in_vain) = (0, 0);
+    for _ in 0..400 {
+        let asked = core::mem::take(&mut listener.asked);
+        for (fetch, _, span) in asked {
+            served += span.count();
+            listener.now = listener.now + Duration::from_millis(40);
+            let until = ChunkIndex(span.first().0 + 1);
+            listener.fetched(fetch, FetchEvent::Verified { until });
+            listener.fetched(fetch, FetchEvent::Done);
+        }
+        if !listener.asked.is_empty() {
+            continue;
+        }
+        let Some(due) = listener.core.poll_timeout() else {
+            break;
+        };
+        listener.now = listener.now.max(due);
+        listener.tell(Input::Timeout);
+        in_vain += u32::from(listener.asked.is_empty());
+    }
+    assert!(served > 200, "{served} chunks came");
+    assert!(in_vain <= 3, "woken {in_vain} times for nothing");
+}
