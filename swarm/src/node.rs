@@ -405,6 +405,11 @@ impl NodeCore {
 
     /// After [`NodeCore::bring_plans`]: what those tables say of the play and of those who send it.
     pub fn bring_play(&self) {
+        let unsettled = self.unmet || self.playback.is_some_and(|play| !play.settled);
+        if !self.requests.is_empty() {
+            // What arrives may be news to neighbors.
+            self.neighbors.bring_wants();
+        }
         for request in self.requests.iter().take(BROUGHT) {
             if let Source::Peer(peer) = request.source {
                 self.neighbors.bring_one(peer);
@@ -415,14 +420,14 @@ impl NodeCore {
         };
         self.holdings.bring_one(play.rendition);
         let holders = self.availability.connected(play.rendition);
-        for claim in holders.take(BROUGHT) {
+        for claim in holders.take(if unsettled { BROUGHT } else { 1 }) {
             self.neighbors.bring_one(claim.peer);
         }
     }
 
     /// After [`NodeCore::bring_for_peers`]: what those tables say of a peer.
     pub fn bring_peer(&self, peer: PeerKey) {
-        self.neighbors.bring_one(peer);
+        self.neighbors.bring_with_wants(peer);
     }
 
     /// After the same: what those tables say of a rendition.

@@ -35,8 +35,7 @@ impl World {
         }
         let core = &mut online.core;
         let now = Instant::from_micros(at).max(core.now());
-        let mut outputs = core::mem::take(&mut self.scratch_outputs);
-        core.handle_into(now, input, &mut outputs);
+        core.handle_into(now, input, &mut self.scratch_outputs);
         self.inputs += 1;
         if self.inputs.is_multiple_of(self.check_every)
             && let Err(violation) = invariants::check(core)
@@ -49,13 +48,13 @@ impl World {
             });
         }
         let due = core.poll_timeout().map_or(NEVER, Instant::as_micros);
-        while let Some(output) = outputs.pop_front() {
+        // Nothing that is carried out feeds a core, so the list is of this one alone.
+        while let Some(output) = self.scratch_outputs.pop_front() {
             if self.watch.is_some() {
                 self.watch_output(node, &output);
             }
             self.carry_out(node, output);
         }
-        self.scratch_outputs = outputs;
         self.plan_wake(node, due);
     }
 

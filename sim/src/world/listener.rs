@@ -224,8 +224,12 @@ impl World {
                 rendition,
                 chance_permille,
             }];
+            let expect = Input::Command(Command::Expect { next });
+            if leased {
+                return self.feed(user, expect);
+            }
             // Behind the holders, which came with the license.
-            self.feed_after(delay + 1, user, Input::Command(Command::Expect { next }));
+            self.feed_after(delay + 1, user, expect);
         }
     }
 

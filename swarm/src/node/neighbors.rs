@@ -41,6 +41,9 @@ pub(crate) struct Neighbor {
 /// spans it may be busy with.
 const BUSY_MAX: Duration = Duration::from_secs(20);
 
+/// Whose wishes are brought near before all are looked through: the processor goes on by itself. Guess.
+const BROUGHT_WANTS: usize = 8;
+
 /// How long a usefulness half-life lasts: the published 10-minute window.
 const USEFUL_HALF_LIFE_MICROS: u64 = 600_000_000;
 
@@ -291,12 +294,24 @@ impl Neighbors {
         bring_range(&self.places, 0, NEIGHBORS_HARD);
     }
 
-    /// Brings near one of them, and what it wants to hear of, if where that is is near already.
+    /// Brings near one of them, if where that is is near already.
     pub(crate) fn bring_one(&self, peer: PeerKey) {
+        if let Some(at) = self.at(peer) {
+            bring(&self.list, at);
+        }
+    }
+
+    /// The same, and what it wants to hear of.
+    pub(crate) fn bring_with_wants(&self, peer: PeerKey) {
         if let Some(at) = self.at(peer) {
             bring(&self.list, at);
             bring(&self.wants, at);
         }
+    }
+
+    /// Brings near what the first of them want to hear of: the others lie behind.
+    pub(crate) fn bring_wants(&self) {
+        bring_range(&self.wants, 0, BROUGHT_WANTS);
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {

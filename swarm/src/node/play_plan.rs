@@ -54,10 +54,14 @@ impl NodeCore {
 
     /// Whether the current play waits for data it will need within 5 s.
     pub(crate) fn is_short(&self, now: Instant) -> bool {
-        self.playback.is_some_and(|play| {
-            let partial = self.holdings.partial(play.rendition);
-            partial.is_some_and(|p| p.held.first_missing(play.chunk(now)).is_some())
-                && self.buffered(now) < self.config.ladder.second
+        let Some(play) = &self.playback else {
+            return false;
+        };
+        let held = self.holdings.partial(play.rendition).map(|p| &p.held);
+        let missing = held.and_then(|held| held.first_missing(play.chunk(now)));
+        let lacks_setup = || held.is_some_and(|held| !held.contains(ChunkIndex(0)));
+        missing.is_some_and(|missing| {
+            play.until(now, missing) < self.config.ladder.second || lacks_setup()
         })
     }
 
