@@ -137,7 +137,7 @@ fn nobody_wakes_for_a_request_that_has_ended() {
         let asked = core::mem::take(&mut listener.asked);
         for (fetch, _, span) in asked {
             served += span.count();
-            listener.now = listener.now + Duration::from_millis(40);
+            listener.now += Duration::from_millis(40);
             let until = ChunkIndex(span.first().0 + 1);
             listener.fetched(fetch, FetchEvent::Verified { until });
             listener.fetched(fetch, FetchEvent::Done);
