@@ -99,11 +99,6 @@ impl Playing {
             walled: false,
         }
     }
-
-    /// The byte at which the listener jumps or stops.
-    fn acts(&self) -> u64 {
-        self.jump.map_or(self.stop_at, |(from, _)| from)
-    }
 }
 
 impl World {
@@ -260,11 +255,7 @@ impl World {
         let Sound::Sounding { at, byte } = playing.sound else {
             return;
         };
-        let wall = self.wall(user, playing.track, byte);
-        let acts = playing.acts();
-        let next = wall.min(acts).max(byte);
-        playing.walled = wall < acts;
-        let due = (at + self.music.time_of(next - byte)).max(self.now);
+        let due = self.next_look(user, &mut playing, at, byte).max(self.now);
         let look = &mut self.seats[user as usize].look;
         let turn = look.turn + 1;
         *look = Look { turn, due };
@@ -281,18 +272,20 @@ impl World {
         if !playing.walled {
             return;
         }
-        let wall = self.wall(user, playing.track, byte);
-        let acts = playing.acts();
-        let next = wall.min(acts).max(byte);
-        let due = at + self.music.time_of(next - byte);
+        let due = self.next_look(user, &mut playing, at, byte);
         let look = &mut self.seats[user as usize].look;
-        if due > look.due {
-            look.due = due;
-        }
-        if wall >= acts {
-            playing.walled = false;
+        look.due = look.due.max(due);
+        if !playing.walled {
             self.set_playing(user, playing);
         }
+    }
+
+    /// When the playhead, which was at `byte` at the moment `at`, is where data is missing or the listener acts.
+    fn next_look(&self, user: u32, playing: &mut Playing, at: u64, byte: u64) -> u64 {
+        let wall = self.wall(user, playing.track, byte);
+        let acts = playing.jump.map_or(playing.stop_at, |(from, _)| from);
+        playing.walled = wall < acts;
+        at + self.music.time_of(wall.min(acts).max(byte) - byte)
     }
 
     /// Whether the playhead is to be looked at, or the event was overtaken or put off.
