@@ -52,6 +52,12 @@ impl ChunkSet {
         self.words.is_empty()
     }
 
+    /// The words that stand for it, a bit for each chunk from the lowest on; none if it is a run.
+    #[must_use]
+    pub const fn words(&self) -> &[u64] {
+        &self.words
+    }
+
     /// How many chunks are in the set.
     #[must_use]
     pub const fn len(&self) -> u32 {

@@ -129,6 +129,7 @@ pub struct World {
     broken: Option<Broken>,
     /// One listener whose play is written down; nothing in a run.
     watch: Option<Box<watch::Watch>>,
+    marks: warm::Marks,
     scratch_outputs: VecDeque<Output>,
     scratch_flows: Vec<FlowId>,
 }
@@ -187,6 +188,7 @@ impl World {
             inputs: 0,
             broken: None,
             watch: None,
+            marks: warm::Marks::default(),
             scratch_outputs: VecDeque::new(),
             scratch_flows: Vec::new(),
             scenario: Arc::clone(scenario),

@@ -42,6 +42,7 @@ pub mod directory;
 pub mod invariants;
 pub mod key;
 pub mod limits;
+pub mod lot;
 pub mod memory;
 pub mod node;
 pub mod registry;

@@ -28,8 +28,13 @@ pub fn bring_range<T>(list: &[T], from: usize, count: usize) {
 /// Brings all of a value of `T`, given one of its fields that takes a byte and where in it that is, for which there
 /// is `offset_of!`. With another offset it brings what nobody needs.
 pub fn bring_whole<T>(field: &bool, offset: usize) {
+    bring_bytes(field, offset, size_of::<T>());
+}
+
+/// The same for as many bytes from the beginning of the value on.
+pub fn bring_bytes(field: &bool, offset: usize, bytes: usize) {
     let field = core::slice::from_ref(field);
-    for at in (0..size_of::<T>()).step_by(PAIR_BYTES) {
+    for at in (0..bytes).step_by(PAIR_BYTES) {
         prefetch_index(field, at.wrapping_sub(offset));
     }
 }

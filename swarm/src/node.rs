@@ -51,7 +51,7 @@ pub use input::Input;
 pub use output::Output;
 pub use stats::{Snapshot, Stats};
 
-use crate::key::{PeerKey, RenditionKey};
+use crate::key::{PeerKey, RenditionKey, UploadId};
 use crate::memory::bring_range;
 use crate::node::announcer::Announcer;
 use crate::node::availability::Availability;
@@ -80,61 +80,67 @@ const WAKE_MIN: Duration = Duration::from_millis(1);
 /// Requests, and holders, that are brought near: mostly all. Guess.
 const BROUGHT: usize = 3;
 
-/// Every decision of one node.
+/// Every decision of one node. What nearly every input looks at comes first, so that a simulator of a million nodes
+/// need not bring near the rest: see [`NodeCore::OFTEN_READ_BYTES`].
 #[derive(Debug)]
+#[repr(C)]
 pub struct NodeCore {
     pub(crate) config: Arc<NodeConfig>,
-    pub(crate) rng: SeededRng,
     pub(crate) now: Instant,
     /// When to plan again; the last moment there is if nothing is awaited.
     pub(crate) wake: Instant,
     /// The same for when a request of the play may be late: apart, because mostly it is not.
     pub(crate) hedge_wake: Instant,
-    /// Whether the last plan left something over that a free request or a new holder could serve.
-    pub(crate) unmet: bool,
-    pub(crate) outputs: VecDeque<Output>,
-    pub(crate) holdings: Holdings,
-    pub(crate) playback: Option<Playback>,
-    pub(crate) expected: Box<[Expected]>,
-    /// Pinned and placed renditions that are not complete, in the order they came.
-    pub(crate) pins: VecDeque<RenditionKey>,
-    /// Renditions whose holders were told before anything wanted them, newest last.
-    pub(crate) parked: Vec<RenditionKey>,
-    pub(crate) availability: Availability,
-    pub(crate) neighbors: Neighbors,
-    pub(crate) interest: Interest,
+    /// When time alone changes the search for holders: a deadline apart from `wake`, because mostly a holder comes
+    /// before.
+    pub(crate) search_wake: Instant,
     /// When a neighbor may be told what it was not yet told of.
     pub(crate) have_wake: Instant,
-    pub(crate) contacts: Contacts,
-    pub(crate) penalties: Penalties,
-    pub(crate) requests: Requests,
-    pub(crate) searches: Vec<Search>,
-    pub(crate) search_plan: SearchPlan,
-    /// When time alone changes it: a deadline apart from `wake`, because mostly a holder comes before.
-    pub(crate) search_wake: Instant,
-    pub(crate) overlay: Overlay,
-    pub(crate) origin: OriginPolicy,
-    /// What the origin said not to have, and until when that is believed.
-    pub(crate) origin_lacks: Vec<(RenditionKey, Instant)>,
-    pub(crate) uploads: Uploads,
-    pub(crate) announcer: Announcer,
-    /// Round trip to the tracker; the longest there is while it is unreachable.
-    pub(crate) tracker_rtt: Duration,
-    pub(crate) budget: Budget,
+    /// Whether the last plan left something over that a free request or a new holder could serve.
+    pub(crate) unmet: bool,
     /// The store takes nothing more.
     pub(crate) disk_full: bool,
     pub(crate) shut_down: bool,
-    /// Before this, pins take nothing more from the origin.
-    pub(crate) pin_origin_at: Instant,
+    /// Asks for something to keep since something was offered.
+    pub(crate) placements_in_vain: u8,
+    pub(crate) search_plan: SearchPlan,
+    pub(crate) interest: Interest,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) playback: Option<Playback>,
+    pub(crate) holdings: Holdings,
+    pub(crate) neighbors: Neighbors,
+    pub(crate) requests: Requests,
+    pub(crate) availability: Availability,
+    pub(crate) uploads: Uploads,
+    pub(crate) announcer: Announcer,
+    pub(crate) contacts: Contacts,
+    pub(crate) budget: Budget,
+    pub(crate) expected: Box<[Expected]>,
+    pub(crate) searches: Vec<Search>,
+    pub(crate) penalties: Penalties,
+    pub(crate) stats: Stats,
+    /// Pinned and placed renditions that are not complete, in the order they came.
+    pub(crate) pins: VecDeque<RenditionKey>,
     /// When the tracker is asked what to keep for others; the last moment there is before that can be
     /// said.
     pub(crate) placement_at: Instant,
-    /// Asks since something was offered.
-    pub(crate) placements_in_vain: u8,
-    pub(crate) stats: Stats,
+    /// Renditions whose holders were told before anything wanted them, newest last.
+    pub(crate) parked: Vec<RenditionKey>,
+    pub(crate) origin: OriginPolicy,
+    /// What the origin said not to have, and until when that is believed.
+    pub(crate) origin_lacks: Vec<(RenditionKey, Instant)>,
+    /// Round trip to the tracker; the longest there is while it is unreachable.
+    pub(crate) tracker_rtt: Duration,
+    /// Before this, pins take nothing more from the origin.
+    pub(crate) pin_origin_at: Instant,
+    pub(crate) overlay: Overlay,
+    pub(crate) rng: SeededRng,
 }
 
 impl NodeCore {
+    /// Bytes from its beginning on that inputs look at which change no plan: what peers want of it, mostly.
+    pub const OFTEN_READ_BYTES: usize = core::mem::offset_of!(Self, pins);
+
     /// A node that holds nothing and knows nobody. Many nodes may share one configuration.
     #[must_use]
     pub fn new(config: impl Into<Arc<NodeConfig>>, seed: [u8; 32]) -> Self {
@@ -390,17 +396,35 @@ impl NodeCore {
     /// already.
     pub fn bring_plans(&self) {
         self.requests.bring();
-        self.availability.bring();
         self.holdings.bring_partial();
         self.neighbors.bring();
+        self.availability.bring();
         bring_range(&self.expected, 0, 1);
         bring_range(&self.searches, 0, 2);
+    }
+
+    /// The same for what comes to it that it asked for: less, if that will probably change no plan.
+    pub fn bring_for_arrival(&self) {
+        if self.unmet || self.playback.is_some_and(|play| !play.settled) {
+            return self.bring_plans();
+        }
+        self.requests.bring();
+        self.holdings.bring_partial();
+        self.neighbors.bring();
     }
 
     /// The same for what a peer asks or tells.
     pub fn bring_for_peers(&self) {
         self.neighbors.bring();
-        self.holdings.bring_full();
+        self.holdings.bring_partial();
+        self.uploads.bring();
+    }
+
+    /// The same for a connection with a peer that has none yet.
+    pub fn bring_for_newcomer(&self, peer: PeerKey) {
+        self.neighbors.bring();
+        self.neighbors.bring_end();
+        self.contacts.bring(peer);
     }
 
     /// After [`NodeCore::bring_plans`]: what those tables say of the play and of those who send it.
@@ -418,21 +442,52 @@ impl NodeCore {
         let Some(play) = &self.playback else {
             return;
         };
-        self.holdings.bring_one(play.rendition);
+        self.bring_rendition(play.rendition);
         let holders = self.availability.connected(play.rendition);
         for claim in holders.take(if unsettled { BROUGHT } else { 1 }) {
             self.neighbors.bring_one(claim.peer);
         }
     }
 
-    /// After [`NodeCore::bring_for_peers`]: what those tables say of a peer.
+    /// Brings near whom something was sent to, when that ends.
+    pub fn bring_for_end(&self) {
+        self.neighbors.bring();
+        self.uploads.bring();
+    }
+
+    /// After that: what those tables say of whom that was.
+    pub fn bring_neighbor(&self, peer: PeerKey) {
+        self.neighbors.bring_one(peer);
+    }
+
+    /// After [`NodeCore::bring_for_peers`]: what those tables say of a peer that asks for something, and of what it
+    /// asks for. Who runs short itself serves nobody, so the play is looked at, too.
+    pub fn bring_asked(&self, peer: PeerKey, rendition: RenditionKey) {
+        self.neighbors.bring_one(peer);
+        self.bring_rendition(rendition);
+        if let Some(play) = &self.playback {
+            self.holdings.bring_one(play.rendition);
+        }
+    }
+
+    /// After [`NodeCore::bring_for_peers`]: what those tables say of a peer that tells something.
     pub fn bring_peer(&self, peer: PeerKey) {
         self.neighbors.bring_with_wants(peer);
     }
 
+    /// After the same: what those tables say of whom an upload goes to.
+    pub fn bring_upload(&self, upload: UploadId) {
+        let mut active = self.uploads.active().iter();
+        if let Some(upload) = active.find(|active| active.id == upload) {
+            self.neighbors.bring_one(upload.peer);
+        }
+    }
+
     /// After the same: what those tables say of a rendition.
     pub fn bring_rendition(&self, rendition: RenditionKey) {
-        self.holdings.bring_one(rendition);
+        if !self.holdings.bring_one(rendition) {
+            self.holdings.bring_full(rendition);
+        }
     }
 
     fn emit(&mut self, output: Output) {

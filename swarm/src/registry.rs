@@ -8,7 +8,6 @@
 mod crowding;
 mod expiry;
 mod paged;
-mod places;
 mod presence;
 mod purge;
 mod rarity;
@@ -20,10 +19,10 @@ use antiphon_protocol::peer::Extent;
 
 use crate::key::{PeerKey, RenditionKey};
 use crate::registry::paged::{Numbered, Paged};
-use crate::registry::places::{first_from, place_of};
 use crate::registry::presence::Presence;
 use crate::rng::SeededRng;
 use crate::time::{Duration, Instant};
+use crate::{lot, memory};
 
 /// What the registry may hold, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +115,17 @@ pub struct Pick {
     pub held: Held,
 }
 
+/// A request to come, as far as it says what will be looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Of whom.
+    pub peer: PeerKey,
+    /// About what.
+    pub rendition: RenditionKey,
+    /// Whether it is a lookup; else an announce.
+    pub looks_up: bool,
+}
+
 /// Renditions one peer is believed to hold: a full cache of the largest size. Guess. Beyond it
 /// announces are ignored.
 pub const PEER_RENDITIONS_MAX: usize = 65_536;
@@ -123,6 +133,9 @@ pub const PEER_RENDITIONS_MAX: usize = 65_536;
 /// How many renditions ahead an announce asks for memory: for where a page is, for the page, which says where
 /// the list is, and for the list. Each takes as long as some three announces. Guess.
 const LOOK_AHEAD: [usize; 3] = [12, 8, 4];
+
+/// Holders brought near for a lookup: half of a full swarm of the default. The processor goes on by itself. Guess.
+const LOOKED_THROUGH: usize = 64;
 
 /// Peers that are joined at once. Beyond it the newcomer is not known. Guess.
 pub const PEERS_MAX: usize = 4 << 20;
@@ -149,7 +162,7 @@ struct Entry {
 pub struct SwarmRegistry {
     config: RegistryConfig,
     rng: SeededRng,
-    /// In the order of [`place_of`], each, at most as many as a rank of them can tell apart.
+    /// By the [`lot`] of their peers, each, at most as many as a rank of them can tell apart.
     swarms: Paged<RenditionKey, Vec<Entry>>,
     peers: Presence,
     /// Swarms by the number of their entries, those that do not stand any more included.
@@ -245,6 +258,31 @@ impl SwarmRegistry {
         }
     }
 
+    /// Brings near where it is said who holds a rendition and who a peer is, for a lookup or an announce to come. See
+    /// [`memory`].
+    pub fn bring_pages(&self, asked: Asked) {
+        self.swarms.bring_page(asked.rendition);
+        self.peers.bring_page(asked.peer);
+    }
+
+    /// After that: who the peer is, and where the list of holders is.
+    pub fn bring_places(&self, asked: Asked) {
+        self.swarms.bring(asked.rendition);
+        self.peers.bring(asked.peer);
+    }
+
+    /// After that: the holders that an announce is compared with, or that a lookup looks through.
+    pub fn bring_holders(&self, asked: Asked) {
+        let Some(entries) = self.swarms.get(asked.rendition) else {
+            return;
+        };
+        if asked.looks_up {
+            memory::bring_range(entries, 0, LOOKED_THROUGH);
+        } else {
+            crowding::bring(entries, asked.peer);
+        }
+    }
+
     /// Brings near what will be looked at of the renditions that come next.
     fn bring(&self, peer: PeerKey, told: &[(RenditionKey, Option<Held>)]) {
         let nth = |at: usize| told.get(at).map(|(rendition, _)| *rendition);
@@ -255,8 +293,13 @@ impl SwarmRegistry {
         if let Some(rendition) = nth(list) {
             self.swarms.bring(rendition);
         }
-        if let Some(entries) = nth(entries).and_then(|rendition| self.swarms.get(rendition)) {
-            crowding::bring(entries, place_of(peer));
+        if let Some(rendition) = nth(entries) {
+            let looks_up = false;
+            self.bring_holders(Asked {
+                peer,
+                rendition,
+                looks_up,
+            });
         }
     }
 
@@ -298,8 +341,7 @@ impl SwarmRegistry {
             lookup: self.lookups,
             salt: self.rng.next_u64(),
         };
-        let believed = |entry: &Entry| peers.believes(entry, second);
-        let (picks, mut passed) = selection::select(entries, asking, limit, believed);
+        let (picks, mut passed) = selection::select(entries, asking, limit, (peers, second));
         // What only expired may yet be repeated.
         passed.retain(|at| entries.get(*at).is_some_and(|entry| !peers.stands(entry)));
         self.take_away(rendition, passed);
@@ -323,9 +365,8 @@ impl SwarmRegistry {
         let most = self.config.swarm_holders_max.min(selection::PLACES_MAX);
         let room = self.peers.has_room(entry.peer);
         let entries = self.swarms.get_or_insert(rendition, Vec::new);
-        let at = first_from(entries, place_of(entry.peer));
-        let known = entries.get_mut(at).filter(|e| e.peer == entry.peer);
-        if let Some(known) = known {
+        let found = entry_at(entries, entry.peer);
+        if let Some(known) = found.ok().and_then(|at| entries.get_mut(at)) {
             let stood = self.peers.stands(known);
             if !stood && !room {
                 return None;
@@ -347,7 +388,7 @@ impl SwarmRegistry {
             return Some(gone);
         }
         grow(entries);
-        entries.insert(at, entry);
+        entries.insert(found.unwrap_or_else(|at| at), entry);
         self.by_size.changed(entries.len() - 1, entries.len());
         self.peers.added(entry.peer);
         if self.by_size.entries() > self.config.entries_max {
@@ -360,8 +401,7 @@ impl SwarmRegistry {
         let Some(entries) = self.swarms.get_mut(rendition) else {
             return;
         };
-        let at = first_from(entries, place_of(peer));
-        if entries.get(at).is_some_and(|entry| entry.peer == peer) {
+        if let Ok(at) = entry_at(entries, peer) {
             self.take_away(rendition, vec![at]);
         }
     }
@@ -427,6 +467,11 @@ impl Entry {
     const fn uploads(&self) -> bool {
         self.traits & Self::UPLOADS != 0
     }
+}
+
+/// Where a peer's entry is, or belongs.
+fn entry_at(entries: &[Entry], peer: PeerKey) -> Result<usize, usize> {
+    lot::find(entries, peer.0, |entry| entry.peer.0)
 }
 
 /// Makes room for some more, and not by doubling: most lists stay short. With one more the first minute of a

@@ -4,10 +4,11 @@
 //!
 //! Nothing here changes anything: see [`antiphon_swarm::memory`].
 
-use antiphon_swarm::memory::{bring, bring_range, bring_whole};
-use antiphon_swarm::node::input::TrackerEvent;
+use antiphon_swarm::memory::{bring, bring_bytes, bring_whole};
+use antiphon_swarm::node::input::{Message, TrackerEvent};
 use antiphon_swarm::node::output::Source;
-use antiphon_swarm::{Input, PeerKey, RenditionKey};
+use antiphon_swarm::registry::Asked;
+use antiphon_swarm::{Input, NodeCore, PeerKey, RenditionKey, SwarmRegistry, lot};
 
 use crate::world::World;
 use crate::world::happening::{Deferred, Happening};
@@ -15,8 +16,11 @@ use crate::world::online::Online;
 use crate::world::seat::Seat;
 use crate::world::transfers::{Stage, Transfer};
 
-/// Connections of a node that are brought near before they are searched: what mostly is there. Guess.
-const CONNECTIONS: usize = 48;
+/// Spans on their way to a node that are brought near: mostly all. Guess.
+const INCOMING: usize = 3;
+
+/// Wishes of a message that are brought near: a play and what follows it.
+const INTERESTS: usize = 2;
 
 /// What of a node an event needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +30,15 @@ enum Needs {
     /// What it plans with.
     Plans,
     /// The same, and what is on its disk.
-    Shelf,
+    Player,
+    /// What is on its disk, and what it plans with if something that arrives changes a plan.
+    Arrival,
     /// What it answers peers with.
     Peers,
+    /// What it notes of an upload that ends.
+    Ends,
+    /// What a new connection changes.
+    Meets,
     /// The line on which something comes to it.
     Line,
 }
@@ -45,15 +55,19 @@ impl World {
         }
         for event in fourth {
             self.bring_moved(event.1);
+            self.bring_contents(event.1);
             self.for_concerned(event, |node, needs| self.bring_rows(node, needs));
         }
         for event in third {
+            self.for_tracker(event.1, |registry, asked| registry.bring_pages(asked));
             self.for_concerned(event, |node, needs| self.bring_node(node, needs));
         }
         for event in second {
+            self.for_tracker(event.1, |registry, asked| registry.bring_places(asked));
             self.for_concerned(event, |node, needs| self.bring_tables(node, needs));
         }
         for event in next {
+            self.for_tracker(event.1, |registry, asked| registry.bring_holders(asked));
             self.for_concerned(event, |node, needs| self.bring_parts(node, needs));
             self.bring_told(event.1);
         }
@@ -98,12 +112,67 @@ impl World {
         }
     }
 
+    fn waiting(&self, happening: Happening) -> Option<&Deferred> {
+        let Happening::Deferred { slot } = happening else {
+            return None;
+        };
+        self.deferred.get(slot as usize)?.as_ref()
+    }
+
+    /// What a message or an answer says, where that is too long for its row.
+    fn bring_contents(&self, happening: Happening) {
+        match self.waiting(happening) {
+            Some(Deferred::Announce { entries, .. }) => bring(entries, 0),
+            Some(Deferred::Message { message, .. }) => match message {
+                Message::Interest { renditions } => bring(renditions, 0),
+                Message::Have { holdings } => bring(holdings, 0),
+                _ => {}
+            },
+            Some(Deferred::Input {
+                input: Input::Tracker(TrackerEvent::Holders { holders, .. }),
+                ..
+            }) => bring(holders, 0),
+            _ => {}
+        }
+    }
+
+    /// What the tracker is asked or told, if anything.
+    fn for_tracker(&self, happening: Happening, bring: impl Fn(&SwarmRegistry, Asked)) {
+        let (node, rendition, looks_up) = match self.waiting(happening) {
+            Some(Deferred::Lookup {
+                node, rendition, ..
+            }) => (*node, Some(*rendition), true),
+            Some(Deferred::Announce { node, entries, .. }) => {
+                // Of many the registry brings the next near itself.
+                (
+                    *node,
+                    entries.first().map(|(rendition, _)| *rendition),
+                    false,
+                )
+            }
+            _ => return,
+        };
+        if let Some(registry) = self.registries.get(self.overlay(node))
+            && let Some(rendition) = rendition
+        {
+            let peer = PeerKey(node);
+            bring(
+                registry,
+                Asked {
+                    peer,
+                    rendition,
+                    looks_up,
+                },
+            );
+        }
+    }
+
     fn bring_rows(&self, node: u32, needs: Needs) {
         let node = node as usize;
         if let Some(seat) = self.seats.get(node) {
             seat.bring(needs);
         }
-        if needs == Needs::Shelf {
+        if needs == Needs::Player {
             self.tally.bring_node(node);
         }
     }
@@ -112,13 +181,13 @@ impl World {
         if let Some(online) = self.node(node) {
             match needs {
                 Needs::Line => bring(core::slice::from_ref(&online.incoming), 0),
-                _ => online.bring(),
+                _ => online.bring(needs),
             }
         }
         match needs {
-            Needs::Alone | Needs::Plans => {}
-            Needs::Shelf => self.seats[node as usize].shelf.bring_parts(),
-            Needs::Peers => self.network.bring_link(self.person(node).up),
+            Needs::Alone | Needs::Plans | Needs::Meets => {}
+            Needs::Player | Needs::Arrival => self.seats[node as usize].shelf.bring_parts(),
+            Needs::Peers | Needs::Ends => self.network.bring_link(self.person(node).up),
             Needs::Line => self.network.bring_link(self.person(node).down),
         }
     }
@@ -128,9 +197,10 @@ impl World {
             online.bring_tables(needs);
         }
         match needs {
-            Needs::Alone | Needs::Plans | Needs::Shelf => {}
+            Needs::Alone | Needs::Plans | Needs::Meets => {}
+            Needs::Player | Needs::Arrival => self.seats[node as usize].shelf.bring_chunks(),
             // Whose flows are counted when a span begins or ends.
-            Needs::Peers => self.network.bring_flows(self.person(node).up),
+            Needs::Peers | Needs::Ends => self.network.bring_flows(self.person(node).up),
             Needs::Line => self.network.bring_flows(self.person(node).down),
         }
     }
@@ -138,13 +208,16 @@ impl World {
     /// What lies where the tables say.
     fn bring_parts(&self, node: u32, needs: Needs) {
         match needs {
-            Needs::Alone => {}
-            Needs::Plans | Needs::Shelf => {
+            Needs::Alone | Needs::Meets => {}
+            Needs::Plans | Needs::Player | Needs::Arrival => {
                 if let Some(online) = self.node(node) {
                     online.core.bring_play();
+                    // What has come of them is told first.
+                    let incoming = online.incoming.iter().take(INCOMING);
+                    incoming.for_each(|incoming| self.transfers.bring(incoming.transfer));
                 }
             }
-            Needs::Peers => self.network.bring_rates(self.person(node).up),
+            Needs::Peers | Needs::Ends => self.network.bring_rates(self.person(node).up),
             Needs::Line => self.network.bring_rates(self.person(node).down),
         }
     }
@@ -152,14 +225,34 @@ impl World {
     /// What a node knows of a peer that tells or asks it something, and of what it is asked for.
     fn bring_told(&self, happening: Happening) {
         match happening {
-            Happening::Deferred { slot } => {
-                if let Some(Some(Deferred::Message { from, to, .. })) =
-                    self.deferred.get(slot as usize)
-                    && let Some(online) = self.node(*to)
-                {
-                    online.core.bring_peer(PeerKey(*from));
+            Happening::Deferred { .. } => match self.waiting(happening) {
+                Some(Deferred::Message { from, to, message }) => {
+                    if let Some(online) = self.node(*to) {
+                        online.bring_connection(*from);
+                        online.core.bring_peer(PeerKey(*from));
+                        if let Message::Interest { renditions } = message {
+                            let renditions = renditions.iter().take(INTERESTS);
+                            renditions.for_each(|key| online.core.bring_rendition(*key));
+                        }
+                    }
                 }
-            }
+                Some(Deferred::Input { node, input, .. }) => {
+                    if let Input::UploadEnded { upload, .. } = input
+                        && let Some(online) = self.node(*node)
+                    {
+                        online.core.bring_upload(*upload);
+                    }
+                }
+                Some(Deferred::Dialed { from, to, .. }) => {
+                    for (node, peer) in [(*from, *to), (*to, *from)] {
+                        if let Some(online) = self.node(node) {
+                            online.bring_connection(peer);
+                            online.core.bring_for_newcomer(PeerKey(peer));
+                        }
+                    }
+                }
+                _ => {}
+            },
             // Whom something comes to plans with it instead.
             Happening::Arrive { .. } => {}
             _ => {
@@ -167,8 +260,13 @@ impl World {
                     && let Source::Peer(PeerKey(holder)) = transfer.source
                     && let Some(online) = self.node(holder)
                 {
-                    online.core.bring_peer(PeerKey(transfer.to));
-                    online.core.bring_rendition(RenditionKey(transfer.track));
+                    online.bring_connection(transfer.to);
+                    let peer = PeerKey(transfer.to);
+                    if transfer.stage == Stage::Asked {
+                        online.core.bring_asked(peer, RenditionKey(transfer.track));
+                    } else {
+                        online.core.bring_neighbor(peer);
+                    }
                 }
             }
         }
@@ -182,15 +280,15 @@ impl World {
             }
             Happening::Playhead { user, turn } => {
                 let looks = self.is_looked_at(user, turn, time);
-                [looks.then_some((user, Needs::Shelf)), None]
+                [looks.then_some((user, Needs::Player)), None]
             }
-            Happening::Deferred { slot } => match self.deferred.get(slot as usize) {
-                Some(Some(deferred)) => deferred.concerned(),
-                _ => [None; 2],
-            },
+            Happening::Deferred { .. } => self
+                .waiting(happening)
+                .map_or([None; 2], Deferred::concerned),
+            Happening::Arrival { user } => [Some((user, Needs::Alone)), None],
             Happening::Departure { user, .. }
             | Happening::Listen { user, .. }
-            | Happening::Licensed { user, .. } => [Some((user, Needs::Shelf)), None],
+            | Happening::Licensed { user, .. } => [Some((user, Needs::Player)), None],
             _ => self
                 .transfer(happening)
                 .map_or([None; 2], |transfer| concerned(transfer, happening)),
@@ -210,11 +308,15 @@ const fn transfer_of(happening: Happening) -> Option<u32> {
 
 fn concerned(transfer: &Transfer, happening: Happening) -> Concerned {
     if matches!(happening, Happening::Arrive { .. }) {
-        return [Some((transfer.to, Needs::Shelf)), None];
+        return [Some((transfer.to, Needs::Arrival)), None];
     }
     let receiver = Some((transfer.to, Needs::Line));
+    let needs = match happening {
+        Happening::Asked { .. } => Needs::Peers,
+        _ => Needs::Ends,
+    };
     match transfer.source {
-        Source::Peer(PeerKey(holder)) => [Some((holder, Needs::Peers)), receiver],
+        Source::Peer(PeerKey(holder)) => [Some((holder, needs)), receiver],
         Source::Origin(_) => [receiver, None],
     }
 }
@@ -223,14 +325,20 @@ impl Deferred {
     const fn concerned(&self) -> Concerned {
         match self {
             Self::Dialed { from, to, .. } => {
-                [Some((*from, Needs::Plans)), Some((*to, Needs::Peers))]
+                [Some((*from, Needs::Plans)), Some((*to, Needs::Meets))]
             }
-            Self::Message { to, .. } => [Some((*to, Needs::Peers)), None],
+            Self::Message { to, message, .. } => {
+                let needs = match message {
+                    // What a holder has now may be asked of it.
+                    Message::Have { .. } => Needs::Plans,
+                    _ => Needs::Peers,
+                };
+                [Some((*to, needs)), None]
+            }
             Self::Input { node, input, .. } => {
                 let needs = match input {
-                    Input::Tracker(TrackerEvent::Announced { .. }) | Input::UploadEnded { .. } => {
-                        Needs::Alone
-                    }
+                    Input::Tracker(TrackerEvent::Announced { .. }) => Needs::Alone,
+                    Input::UploadEnded { .. } => Needs::Ends,
                     _ => Needs::Plans,
                 };
                 [Some((*node, needs)), None]
@@ -244,7 +352,12 @@ impl Seat {
     fn bring(&self, needs: Needs) {
         match needs {
             Needs::Alone | Needs::Plans => bring(core::slice::from_ref(self), 0),
-            Needs::Shelf | Needs::Peers | Needs::Line => {
+            Needs::Meets
+            | Needs::Player
+            | Needs::Arrival
+            | Needs::Peers
+            | Needs::Ends
+            | Needs::Line => {
                 let offset = core::mem::offset_of!(Self, person.uploads);
                 bring_whole::<Self>(&self.person.uploads, offset);
             }
@@ -253,23 +366,38 @@ impl Seat {
 }
 
 impl Online {
-    /// Brings near all of it but its tables.
-    fn bring(&self) {
+    /// Brings near what of it is looked at, but for its tables.
+    fn bring(&self, needs: Needs) {
         let offset = core::mem::offset_of!(Self, is_program);
-        bring_whole::<Self>(&self.is_program, offset);
+        let bytes = match needs {
+            Needs::Plans | Needs::Player | Needs::Arrival => size_of::<Self>(),
+            _ => core::mem::offset_of!(Self, core) + NodeCore::OFTEN_READ_BYTES,
+        };
+        bring_bytes(&self.is_program, offset, bytes);
+    }
+
+    fn bring_connection(&self, peer: u32) {
+        lot::bring_near(self.connections(), peer);
     }
 
     fn bring_tables(&self, needs: Needs) {
         match needs {
-            Needs::Alone => {}
+            Needs::Alone | Needs::Meets => {}
             Needs::Line => bring(&self.incoming, 0),
             Needs::Peers => {
                 self.core.bring_for_peers();
-                bring_range(self.connections(), 0, CONNECTIONS);
                 bring(&self.outgoing, 0);
             }
-            Needs::Plans | Needs::Shelf => {
+            Needs::Ends => {
+                self.core.bring_for_end();
+                bring(&self.outgoing, 0);
+            }
+            Needs::Plans | Needs::Player => {
                 self.core.bring_plans();
+                bring(&self.incoming, 0);
+            }
+            Needs::Arrival => {
+                self.core.bring_for_arrival();
                 bring(&self.incoming, 0);
             }
         }

@@ -67,6 +67,10 @@ pub(super) fn accomplices(scenario: &Scenario, people: &[Person]) -> Vec<Vec<u32
 
 impl World {
     fn behavior(&self, user: u32) -> Option<&Behavior> {
+        if self.scenario.behavior.is_empty() {
+            // Nobody's row has to be looked at.
+            return None;
+        }
         let conduct = self.person(user).conduct;
         self.scenario.behavior.get(conduct as usize)
     }

@@ -81,13 +81,14 @@ impl World {
         if from == to || self.is_connected(from, to) {
             return;
         }
+        let rtt = self.rtt(from, to);
         for (node, peer) in [(from, to), (to, from)] {
             if let Some(online) = self.node_mut(node) {
-                online.add_connection(peer);
+                online.add_connection(peer, rtt);
             }
         }
         self.tally.note_control(self.now, HELLO_BYTES);
-        let rtt = Duration::from_micros(self.rtt(from, to));
+        let rtt = Duration::from_micros(rtt);
         for (node, peer, outbound) in [(from, to, true), (to, from, false)] {
             if !self.is_connected(node, peer) {
                 // The first of the two did not want it.
@@ -154,12 +155,13 @@ impl World {
     }
 
     pub(super) fn send(&mut self, from: u32, to: u32, message: Message) {
-        if !self.is_connected(from, to) {
+        let online = self.node(from);
+        let connection = online.and_then(|online| online.connection(to));
+        let Some(rtt) = connection.map(|connection| connection.rtt.into()) else {
             return;
-        }
+        };
         self.tally.note_control(self.now, message_bytes(&message));
         self.tally.messages += 1;
-        let rtt = self.rtt(from, to);
         let delay = rtt / 2 + self.loss_delay(from, self.tally.messages, rtt);
         self.defer(delay, Deferred::Message { from, to, message });
     }

@@ -1,6 +1,6 @@
 //! What exists of a node only while it is online.
 
-use antiphon_swarm::NodeCore;
+use antiphon_swarm::{NodeCore, lot};
 
 use crate::world::World;
 use crate::world::player::Playing;
@@ -11,6 +11,8 @@ pub(super) struct Connection {
     pub(super) peer: u32,
     /// The congestion window of what we send there.
     pub(super) window: u32,
+    /// The round trip in microseconds: to compute it anew takes a look at the peer.
+    pub(super) rtt: u32,
 }
 
 /// A span on its way to a node.
@@ -21,21 +23,22 @@ pub(super) struct Incoming {
     pub(super) next_event: u64,
 }
 
-/// A node that runs.
+/// A node that runs. What few events look at comes last.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Online {
     pub(super) session: u32,
-    pub(super) core: NodeCore,
+    /// The window of what the origin sends here; nothing before the first request.
+    pub(super) origin_window: u32,
     /// Its core is not asked: it is a program that attacks.
     pub(super) is_program: bool,
-    /// By peer.
+    pub(super) http_warm: bool,
+    /// By the lots of the peers.
     connections: Vec<Connection>,
     /// Transfers to and from this node.
     pub(super) incoming: Vec<Incoming>,
     pub(super) outgoing: Vec<u32>,
-    /// The window of what the origin sends here; nothing before the first request.
-    pub(super) origin_window: u32,
-    pub(super) http_warm: bool,
+    pub(super) core: NodeCore,
     pub(super) playing: Option<Playing>,
     /// The track that follows if nothing else is chosen, and whether its license is there.
     pub(super) expected: Option<(u32, bool)>,
@@ -72,34 +75,41 @@ impl Online {
         &self.connections
     }
 
+    pub(super) fn connection(&self, peer: u32) -> Option<&Connection> {
+        self.connection_at(peer)
+            .ok()
+            .map(|at| &self.connections[at])
+    }
+
     pub(super) fn connection_mut(&mut self, peer: u32) -> Option<&mut Connection> {
-        let at = self
-            .connections
-            .binary_search_by_key(&peer, |c| c.peer)
-            .ok()?;
+        let at = self.connection_at(peer).ok()?;
         Some(&mut self.connections[at])
     }
 
-    pub(super) fn is_connected(&self, peer: u32) -> bool {
-        self.connections
-            .binary_search_by_key(&peer, |c| c.peer)
-            .is_ok()
+    fn connection_at(&self, peer: u32) -> Result<usize, usize> {
+        lot::find(&self.connections, peer, |connection| connection.peer)
     }
 
-    pub(super) fn add_connection(&mut self, peer: u32) {
-        if let Err(at) = self.connections.binary_search_by_key(&peer, |c| c.peer) {
+    pub(super) fn is_connected(&self, peer: u32) -> bool {
+        self.connection_at(peer).is_ok()
+    }
+
+    pub(super) fn add_connection(&mut self, peer: u32, rtt: u64) {
+        if let Err(at) = self.connection_at(peer) {
+            let rtt = u32::try_from(rtt).unwrap_or(u32::MAX);
             let window = crate::net::path::WINDOW_PEERS;
             if self.connections.len() == self.connections.capacity() {
                 // By a quarter, not by doubling: a million nodes have connections.
                 self.connections
                     .reserve_exact(self.connections.len() / 4 + 2);
             }
-            self.connections.insert(at, Connection { peer, window });
+            self.connections
+                .insert(at, Connection { peer, window, rtt });
         }
     }
 
     pub(super) fn remove_connection(&mut self, peer: u32) -> bool {
-        let found = self.connections.binary_search_by_key(&peer, |c| c.peer);
+        let found = self.connection_at(peer);
         if let Ok(at) = found {
             self.connections.remove(at);
         }
@@ -130,6 +140,12 @@ impl World {
 
     pub(super) fn node_mut(&mut self, user: u32) -> Option<&mut Online> {
         self.seats[user as usize].online.as_deref_mut()
+    }
+
+    /// The round trip between two nodes, as their connection has it if there is one.
+    pub(super) fn rtt_connected(&self, a: u32, b: u32) -> u64 {
+        let connection = self.node(a).and_then(|node| node.connection(b));
+        connection.map_or_else(|| self.rtt(a, b), |connection| connection.rtt.into())
     }
 
     pub(super) fn is_connected(&self, a: u32, b: u32) -> bool {

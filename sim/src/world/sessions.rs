@@ -87,8 +87,14 @@ impl World {
         };
         if session == 1 {
             // Who never comes online needs no cache.
-            self.seats[user as usize].shelf =
-                warm::shelf(&self.scenario, self.seed, user, &person, &self.music);
+            self.seats[user as usize].shelf = warm::shelf(
+                &self.scenario,
+                self.seed,
+                user,
+                &person,
+                &self.music,
+                &mut self.marks,
+            );
         }
         let core = NodeCore::with_budget(Arc::clone(&self.config), budget, draws.bytes());
         self.seats[user as usize].online = Some(Box::new(Online::new(session, core)));

@@ -6,8 +6,12 @@
 use core::ops::Range;
 
 use antiphon_protocol::{CHUNK_BYTES, ChunkIndex, ChunkSet, Geometry};
-use antiphon_swarm::memory::bring_range;
+use antiphon_swarm::lot;
+use antiphon_swarm::memory::{bring, bring_range};
 use antiphon_swarm::node::input::Keep;
+
+/// Tracks in use at a time: the play and what follows it.
+const IN_USE: usize = 2;
 
 /// A track of which something is held.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +63,7 @@ pub(super) struct Part {
     /// Whether it is among the tracks of which something is held.
     listed: bool,
     /// Only of a track in use.
-    fetched: Option<Box<Fetched>>,
+    fetched: Option<Fetched>,
 }
 
 /// Chunks fetched since the track came into use.
@@ -87,7 +91,7 @@ impl Part {
     /// Bytes of those from `from` to `until` that came since the track came into use: from peers, and
     /// from the origin.
     pub(super) fn fetched(&self, from: u64, until: u64) -> (u64, u64) {
-        self.fetched.as_deref().map_or((0, 0), |fetched| {
+        self.fetched.as_ref().map_or((0, 0), |fetched| {
             let of = |set| bytes_among(set, from, until);
             (of(&fetched.from_peers), of(&fetched.from_origin))
         })
@@ -101,11 +105,9 @@ impl Part {
             let next = self.held.first_present(first);
             let until = next.map_or(end, |next| next.min(end));
             self.held.insert_range(first, until);
-            let fetched = self.fetched.get_or_insert_with(|| {
-                Box::new(Fetched {
-                    from_peers: ChunkSet::empty(geometry),
-                    from_origin: ChunkSet::empty(geometry),
-                })
+            let fetched = self.fetched.get_or_insert_with(|| Fetched {
+                from_peers: ChunkSet::empty(geometry),
+                from_origin: ChunkSet::empty(geometry),
             });
             match sender {
                 Sender::Peer => fetched.from_peers.insert_range(first, until),
@@ -134,9 +136,9 @@ fn bytes_among(set: &ChunkSet, from: u64, until: u64) -> u64 {
 /// One user's disk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shelf {
-    /// By track.
+    /// By the lots of the tracks.
     held: Vec<Held>,
-    /// By track.
+    /// The same.
     begun: Vec<Begun>,
     /// Those in use come last.
     parts: Vec<Part>,
@@ -145,18 +147,33 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// An empty one with room for so many tracks.
-    pub(super) fn with_room(tracks: usize) -> Self {
+    /// One with complete tracks, each once, given with the second of their last use.
+    pub(super) fn of_full(tracks: Vec<(u32, i32)>) -> Self {
+        let held = tracks.into_iter();
+        let held = held.map(|(track, second)| Held::new(track, second, FULL));
+        let mut held: Vec<Held> = held.collect();
+        held.sort_unstable_by_key(|held| lot::lot(held.track));
+        held.shrink_to_fit();
         Self {
-            held: Vec::with_capacity(tracks),
+            held,
             ..Self::default()
         }
     }
 
     /// Brings near what is in use.
     pub(super) fn bring_parts(&self) {
-        let from = self.parts.len().saturating_sub(2);
-        bring_range(&self.parts, from, 2);
+        bring_range(&self.parts, self.parts.len().saturating_sub(IN_USE), IN_USE);
+    }
+
+    /// After [`Shelf::bring_parts`]: which chunks of that there are.
+    pub(super) fn bring_chunks(&self) {
+        for part in self.parts.iter().rev().take(IN_USE) {
+            bring(part.held.words(), 0);
+            for fetched in part.fetched.iter() {
+                bring(fetched.from_peers.words(), 0);
+                bring(fetched.from_origin.words(), 0);
+            }
+        }
     }
 
     pub(super) fn tracks(&self) -> &[Held] {
@@ -187,7 +204,7 @@ impl Shelf {
     }
 
     fn begun_at(&self, track: u32) -> Result<usize, usize> {
-        self.begun.binary_search_by_key(&track, |begun| begun.track)
+        lot::find(&self.begun, track, |begun| begun.track)
     }
 
     /// Whether anything is known of the track.
@@ -200,15 +217,6 @@ impl Shelf {
         if let Ok(at) = self.at(track) {
             let flags = self.held[at].packed & (FULL | PLACED);
             self.held[at] = Held::new(track, second, flags);
-        }
-    }
-
-    /// Adds a complete track.
-    pub(super) fn add_full(&mut self, track: u32, second: i32) {
-        let entry = Held::new(track, second, FULL);
-        match self.at(track) {
-            Ok(at) => self.held[at] = entry,
-            Err(at) => self.insert(at, entry),
         }
     }
 
@@ -350,7 +358,7 @@ impl Shelf {
     }
 
     fn at(&self, track: u32) -> Result<usize, usize> {
-        self.held.binary_search_by_key(&track, |held| held.track)
+        lot::find(&self.held, track, |held| held.track)
     }
 }
 

@@ -180,7 +180,7 @@ impl World {
         need: Duration,
     ) {
         let rtt = match source {
-            Source::Peer(peer) => self.rtt(node, peer.0),
+            Source::Peer(peer) => self.rtt_connected(node, peer.0),
             Source::Origin(_) => self.rtt_origin(node),
         };
         let first = span.first().0;

@@ -5,6 +5,7 @@
 
 use crate::key::PeerKey;
 use crate::limits::CONTACTS_MAX;
+use crate::lot;
 use crate::node::config::SearchConfig;
 use crate::node::neighbors::grow;
 use crate::time::{Duration, Instant};
@@ -21,7 +22,7 @@ pub(crate) struct Contact {
     pub(crate) at: Instant,
 }
 
-/// What dialing led to, by key.
+/// What dialing led to, by the lots of the peers.
 #[derive(Debug)]
 pub(crate) struct Contacts {
     list: Vec<Contact>,
@@ -178,12 +179,18 @@ impl Contacts {
         self.list.iter().filter(|contact| contact.dialing)
     }
 
+    /// Brings near what is known of a peer.
+    pub(crate) fn bring(&self, peer: PeerKey) {
+        lot::bring_near(&self.list, peer.0);
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         self.list.capacity() * size_of::<Contact>()
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.list.len() > CONTACTS_MAX || !self.list.is_sorted_by(|a, b| a.peer < b.peer) {
+        let lots = self.list.iter().map(|contact| lot::lot(contact.peer.0));
+        if self.list.len() > CONTACTS_MAX || !lots.is_sorted_by(|a, b| a < b) {
             return Err("contacts are out of bounds or order".to_owned());
         }
         if self.oldest != self.oldest_dials() {
@@ -207,7 +214,6 @@ impl Contacts {
     }
 
     fn at(&self, peer: PeerKey) -> Result<usize, usize> {
-        self.list
-            .binary_search_by_key(&peer, |contact| contact.peer)
+        lot::find(&self.list, peer.0, |contact| contact.peer.0)
     }
 }

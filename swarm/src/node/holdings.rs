@@ -8,6 +8,7 @@ use antiphon_protocol::{ChunkIndex, ChunkSet, Span};
 
 use crate::key::RenditionKey;
 use crate::limits::{HELD_MAX, INTRODUCED_MAX};
+use crate::lot;
 use crate::memory::{bring, bring_range};
 use crate::node::complete::{Full, UsedAt};
 use crate::node::input::{Keep, RenditionSpec, Restored};
@@ -41,7 +42,7 @@ pub(crate) struct Added {
 /// Everything this node has or was told of.
 #[derive(Debug, Default)]
 pub(crate) struct Holdings {
-    /// The keys of `full`, in order.
+    /// The keys of `full`, by their [`lot`]: of hundreds one is looked for with each message of a peer.
     full_keys: Vec<RenditionKey>,
     full: Vec<Full>,
     /// The keys of `partial`, in order. Both are dense: they are looked for far more often than one is read.
@@ -56,21 +57,17 @@ impl Holdings {
         bring_range(&self.partial_keys, 0, BROUGHT_KEYS);
     }
 
-    /// Brings near the keys of what is complete.
-    pub(crate) fn bring_full(&self) {
-        bring_range(&self.full_keys, 0, BROUGHT_KEYS);
+    /// Brings near what is known of one if it is complete.
+    pub(crate) fn bring_full(&self, key: RenditionKey) {
+        lot::bring_near(&self.full_keys, key.0);
+        lot::bring_near(&self.full, key.0);
     }
 
-    /// Brings near what is known of one, whose key should be near already.
-    pub(crate) fn bring_one(&self, key: RenditionKey) {
-        match self.partial_at(key) {
-            Ok(at) => bring(&self.partial, at),
-            Err(_) => {
-                if let Ok(at) = self.full_at(key) {
-                    bring(&self.full, at);
-                }
-            }
-        }
+    /// Brings near what is known of one if it is incomplete; its key should be near already. Whether it is.
+    pub(crate) fn bring_one(&self, key: RenditionKey) -> bool {
+        let at = self.partial_at(key);
+        at.iter().for_each(|at| bring(&self.partial, *at));
+        at.is_ok()
     }
 
     /// Makes a rendition known. False if there is no room for it.
@@ -144,7 +141,10 @@ impl Holdings {
         } = restored;
         let chunks = spec.geometry.chunk_count();
         let fits = held.as_ref().is_none_or(|h| h.chunk_count() == chunks);
-        if self.len() >= HELD_MAX || self.full_at(key).is_ok() || !fits {
+        let Err(place) = self.full_place(key) else {
+            return false;
+        };
+        if self.len() >= HELD_MAX || !fits {
             return false;
         }
         let used = UsedAt::new(now, idle);
@@ -157,7 +157,7 @@ impl Holdings {
         }
         let Some(held) = held.filter(|held| !held.is_full()) else {
             self.bytes += spec.geometry.size().0;
-            self.insert_full(key, Full::new(spec, used, keep));
+            self.insert_full(place, key, Full::new(spec, used, keep));
             return true;
         };
         self.bytes += held.bytes(spec.geometry);
@@ -206,7 +206,8 @@ impl Holdings {
         if partial.held.is_full() {
             added.completed = true;
             let done = self.remove_partial(at);
-            self.insert_full(key, Full::new(done.spec, done.used, done.keep));
+            let place = self.full_at(key).unwrap_or_else(|place| place);
+            self.insert_full(place, key, Full::new(done.spec, done.used, done.keep));
         }
         added
     }
@@ -332,14 +333,18 @@ impl Holdings {
         self.partial_at(key).ok().map(|at| &self.partial[at])
     }
 
-    /// Whether all of `span` is here.
-    pub(crate) fn has_span(&self, key: RenditionKey, span: Span) -> bool {
-        match self.full_at(key) {
-            Ok(at) => self.full[at].spec().geometry.contains(span),
-            Err(_) => self
-                .partial(key)
-                .is_some_and(|p| p.held.contains_span(span)),
-        }
+    /// The bytes of `span`, if all of it is here, and how firmly its rendition is kept.
+    pub(crate) fn held_span(&self, key: RenditionKey, span: Span) -> Option<(u64, Keep)> {
+        let (geometry, keep) = if let Ok(at) = self.full_at(key) {
+            let full = self.full[at];
+            (full.spec().geometry, full.keep())
+        } else {
+            let partial = self.partial(key)?;
+            let holds = partial.held.contains_span(span);
+            (holds.then_some(partial.spec.geometry)?, partial.keep)
+        };
+        let range = geometry.contains(span).then(|| geometry.byte_range(span))?;
+        Some((range.end - range.start, keep))
     }
 
     /// What can be served of it, in the words of the wire.
@@ -388,7 +393,7 @@ impl Holdings {
         self.full.len() + self.partial.len()
     }
 
-    /// Complete renditions, in key order.
+    /// Complete renditions, in no order that means anything.
     pub(crate) fn full_keys(&self) -> impl Iterator<Item = RenditionKey> + '_ {
         self.full_keys.iter().copied()
     }
@@ -418,7 +423,8 @@ impl Holdings {
 
     /// What is wrong with the tables, if anything.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let sorted = self.full_keys.is_sorted_by(|a, b| a < b)
+        let lots = self.full_keys.iter().map(|key| lot::lot(key.0));
+        let sorted = lots.is_sorted_by(|a, b| a < b)
             && self.full_keys.len() == self.full.len()
             && self.partial.is_sorted_by(|a, b| a.key < b.key);
         let bytes: u64 = self
@@ -452,13 +458,12 @@ impl Holdings {
     }
 
     /// Room is made by an eighth, not by doubling: a million simulated caches grow.
-    fn insert_full(&mut self, key: RenditionKey, full: Full) {
+    fn insert_full(&mut self, at: usize, key: RenditionKey, full: Full) {
         if self.full.len() == self.full.capacity() {
             let more = self.full.len() / 8 + 4;
             self.full_keys.reserve_exact(more);
             self.full.reserve_exact(more);
         }
-        let at = self.full_at(key).unwrap_or_else(|at| at);
         self.full_keys.insert(at, key);
         self.full.insert(at, full);
     }
@@ -469,7 +474,16 @@ impl Holdings {
     }
 
     fn full_at(&self, key: RenditionKey) -> Result<usize, usize> {
-        self.full_keys.binary_search(&key)
+        lot::find(&self.full_keys, key.0, |key| key.0)
+    }
+
+    /// The same, at once if that is behind all others, as it is of each when a store is listed in this order.
+    fn full_place(&self, key: RenditionKey) -> Result<usize, usize> {
+        let last = self.full_keys.last().map(|last| lot::lot(last.0));
+        if last.is_none_or(|last| last < lot::lot(key.0)) {
+            return Err(self.full_keys.len());
+        }
+        self.full_at(key)
     }
 
     fn partial_at(&self, key: RenditionKey) -> Result<usize, usize> {
@@ -543,8 +557,8 @@ mod tests {
         assert_eq!((last.new, last.known, last.completed), (1, 16_384, true));
         assert_eq!(holdings.spec(R), Some(spec(40)));
         let span = Span::new(ChunkIndex(0), 1).expect("legal");
-        assert!(holdings.has_span(R, span) && holdings.lose(R, span));
-        assert!(!holdings.has_span(R, span));
+        assert_eq!(holdings.held_span(R, span), Some((16_384, Keep::Cached)));
+        assert!(holdings.lose(R, span) && holdings.held_span(R, span).is_none());
         assert_eq!(holdings.units(R), 2, "the short last unit counts");
         assert_eq!(holdings.bytes(), 38 * 16_384 + 1);
         holdings.check().expect("sound");

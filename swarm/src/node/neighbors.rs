@@ -301,7 +301,14 @@ impl Neighbors {
         }
     }
 
-    /// The same, and what it wants to hear of.
+    /// Brings near where a newcomer is put.
+    pub(crate) fn bring_end(&self) {
+        let last = self.list.len().saturating_sub(1);
+        bring(&self.list, last);
+        bring(&self.wants, last);
+    }
+
+    /// The same as [`Neighbors::bring_one`], and what it wants to hear of.
     pub(crate) fn bring_with_wants(&self, peer: PeerKey) {
         if let Some(at) = self.at(peer) {
             bring(&self.list, at);

@@ -27,29 +27,27 @@ impl NodeCore {
         span: Span,
         priority: Priority,
     ) {
-        let verdict = if self.shut_down || self.neighbors.by_key(peer).is_none() {
+        let verdict = if self.shut_down || !self.neighbors.is_connected(peer) {
             Verdict::Decline {
                 code: ErrorCode::GOING_AWAY,
                 retry_after: NOT_HELD_RETRY,
             }
-        } else if !self.holdings.has_span(rendition, span) {
-            Verdict::Decline {
-                code: ErrorCode::NOT_HELD,
-                retry_after: NOT_HELD_RETRY,
-            }
-        } else {
-            let spec = self.holdings.spec(rendition);
-            let range = spec.map_or(0..0, |spec| spec.geometry.byte_range(span));
-            let bytes = range.end - range.start;
+        } else if let Some((bytes, keep)) = self.holdings.held_span(rendition, span) {
             let asked = Asked {
                 id: upload,
                 peer,
                 rendition,
                 priority,
                 bytes,
+                placed: keep == Keep::Placed,
             };
             let paused = self.uploads_pause(now);
             self.uploads.ask(now, asked, paused)
+        } else {
+            Verdict::Decline {
+                code: ErrorCode::NOT_HELD,
+                retry_after: NOT_HELD_RETRY,
+            }
         };
         match verdict {
             Verdict::Accept { instead_of } => {
@@ -88,7 +86,7 @@ impl NodeCore {
             neighbor.used(now, sent.0);
         }
         // What is kept for others is used by them.
-        if sent.0 > 0 && self.holdings.keep_of(ended.rendition) == Keep::Placed {
+        if sent.0 > 0 && ended.placed {
             self.holdings.touch(now, ended.rendition);
         }
     }
@@ -126,14 +124,9 @@ impl NodeCore {
         }
         while let Some(due) = self.announcer.due(now) {
             match due {
-                Due::Everything if !self.uploads.allowed() => self.announce(Vec::new()),
-                Due::Everything => {
-                    let units = self.config.news.partial_units;
-                    let partial = self.holdings.partials().map(|partial| partial.key);
-                    let partial = partial.filter(|key| self.holdings.units(*key) >= units);
-                    self.announce(self.holdings.full_keys().chain(partial).collect());
-                }
-                Due::Changes(changes) => self.announce(changes),
+                Due::Everything if !self.uploads.allowed() => {}
+                Due::Everything => self.announce_everything(),
+                Due::Changes(changes) => self.announce_changes(changes),
                 Due::Nothing => {
                     let entries = Vec::new();
                     self.emit(Output::Announce { entries });
@@ -150,16 +143,42 @@ impl NodeCore {
         self.announcer.next()
     }
 
-    fn announce(&mut self, renditions: Vec<RenditionKey>) {
-        for batch in renditions.chunks(ANNOUNCES_PER_REQUEST_MAX) {
-            let mut entries = Vec::with_capacity(batch.len());
-            for rendition in batch {
-                let extent = self.holdings.extent(*rendition);
-                if matches!(extent, Extent::Partial(_)) {
-                    self.holdings.set_announced(*rendition);
-                }
-                entries.push((*rendition, extent));
+    fn announce_everything(&mut self) {
+        let units = self.config.news.partial_units;
+        let partial = self.holdings.partials().map(|partial| partial.key);
+        let partial = partial.filter(|key| self.holdings.units(*key) >= units);
+        let partial: Vec<RenditionKey> = partial.collect();
+        let full = self.holdings.full_keys();
+        let mut entries = Vec::with_capacity(self.holdings.complete() + partial.len());
+        entries.extend(full.map(|rendition| (rendition, Extent::Full)));
+        self.add_changes(&mut entries, &partial);
+        self.announce(entries);
+    }
+
+    fn announce_changes(&mut self, changes: Vec<RenditionKey>) {
+        let mut entries = Vec::with_capacity(changes.len());
+        self.add_changes(&mut entries, &changes);
+        self.announce(entries);
+    }
+
+    /// What is to be told of some renditions, of which those that are incomplete are told of from now on.
+    fn add_changes(&mut self, entries: &mut Vec<(RenditionKey, Extent)>, some: &[RenditionKey]) {
+        for rendition in some {
+            let extent = self.holdings.extent(*rendition);
+            if matches!(extent, Extent::Partial(_)) {
+                self.holdings.set_announced(*rendition);
             }
+            entries.push((*rendition, extent));
+        }
+    }
+
+    fn announce(&mut self, mut entries: Vec<(RenditionKey, Extent)>) {
+        while entries.len() > ANNOUNCES_PER_REQUEST_MAX {
+            let later = entries.split_off(ANNOUNCES_PER_REQUEST_MAX);
+            self.emit(Output::Announce { entries });
+            entries = later;
+        }
+        if !entries.is_empty() {
             self.emit(Output::Announce { entries });
         }
     }

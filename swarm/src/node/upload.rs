@@ -8,6 +8,7 @@ use antiphon_protocol::{BitRate, CHUNK_BYTES};
 
 use crate::key::{PeerKey, RenditionKey, UploadId};
 use crate::limits::{SPAN_CHUNKS_MAX, UPLOAD_WAITERS_MAX, UPLOADS_MAX, UPLOADS_PER_PEER_MAX};
+use crate::memory::bring_range;
 use crate::time::{Duration, Instant};
 
 /// Wait told when all slots are taken: a fraction of a span's time. Guess.
@@ -31,6 +32,8 @@ pub(crate) struct Upload {
     pub(crate) id: UploadId,
     pub(crate) peer: PeerKey,
     pub(crate) rendition: RenditionKey,
+    /// Whether that was kept for others when it was asked for.
+    pub(crate) placed: bool,
     priority: Priority,
     bytes: u64,
     ending: bool,
@@ -44,6 +47,7 @@ pub(crate) struct Asked {
     pub(crate) rendition: RenditionKey,
     pub(crate) priority: Priority,
     pub(crate) bytes: u64,
+    pub(crate) placed: bool,
 }
 
 /// What to do with it.
@@ -82,6 +86,11 @@ impl Uploads {
         };
         uploads.tokens = uploads.burst();
         uploads
+    }
+
+    /// Brings near what is served.
+    pub(crate) fn bring(&self) {
+        bring_range(&self.active, 0, UPLOADS_MAX);
     }
 
     /// Changes the budget.
@@ -144,6 +153,7 @@ impl Uploads {
             id: asked.id,
             peer: asked.peer,
             rendition: asked.rendition,
+            placed: asked.placed,
             priority: asked.priority,
             bytes: asked.bytes,
             ending: false,
@@ -242,6 +252,7 @@ mod tests {
             rendition,
             priority,
             bytes: 65_536,
+            placed: false,
         }
     }
 

@@ -4,9 +4,10 @@
 //! full swarm takes the place of the least useful of a few known ones, and where all together are
 //! too many the largest swarms are cut to one size.
 
+use crate::key::PeerKey;
+use crate::lot::{lot, near};
 use crate::memory::bring_range;
-use crate::registry::places::{first_from, near, place_of};
-use crate::registry::{Entry, shrink};
+use crate::registry::{Entry, entry_at, shrink};
 
 /// Entries of a full swarm that are compared when a newcomer wants a place; all of a swarm as small
 /// as that of the published tracker. Eight cache lines. Guess.
@@ -19,17 +20,16 @@ fn use_of(entry: &Entry) -> u64 {
     class << u32::BITS | u64::from(entry.said)
 }
 
-/// Brings near those near a place.
-pub(super) fn bring(entries: &[Entry], place: u32) {
-    let from = near(entries, place).saturating_sub(COMPARED / 2);
+/// Brings near those near the place of a peer.
+pub(super) fn bring(entries: &[Entry], peer: PeerKey) {
+    let from = near(entries.len(), lot(peer.0)).saturating_sub(COMPARED / 2);
     bring_range(entries, from, COMPARED);
 }
 
 /// Puts the newcomer in the place of the least useful of those near its own place; who had to go.
 /// Nobody, and no place for the newcomer, if it is of less use itself.
 pub(super) fn replace(entries: &mut [Entry], newcomer: Entry) -> Option<Entry> {
-    let place = place_of(newcomer.peer);
-    let at = first_from(entries, place);
+    let at = entry_at(entries, newcomer.peer).unwrap_or_else(|at| at);
     let end = (at + COMPARED / 2).max(COMPARED).min(entries.len());
     let from = end.saturating_sub(COMPARED);
     let compared = entries.get(from..end)?;
@@ -58,7 +58,7 @@ pub(super) fn cut(entries: &mut Vec<Entry>, allowed: usize, mut gone: impl FnMut
     if many == 0 {
         return;
     }
-    let rank = |entry: &Entry| (use_of(entry), place_of(entry.peer));
+    let rank = |entry: &Entry| (use_of(entry), lot(entry.peer.0));
     let mut by_use: Vec<_> = entries.iter().map(rank).collect();
     let (_, last, _) = by_use.select_nth_unstable(many - 1);
     let last = *last;
@@ -125,7 +125,6 @@ impl Sizes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::PeerKey;
 
     fn entry(peer: u32, said: u32, full: bool, uploads: bool) -> Entry {
         Entry {
@@ -141,12 +140,12 @@ mod tests {
 
     fn swarm(count: u32) -> Vec<Entry> {
         let mut entries: Vec<Entry> = (0..count).map(|at| entry(at, at, true, true)).collect();
-        entries.sort_unstable_by_key(|entry| place_of(entry.peer));
+        entries.sort_unstable_by_key(|entry| lot(entry.peer.0));
         entries
     }
 
     fn is_ordered(entries: &[Entry]) -> bool {
-        entries.is_sorted_by_key(|entry| place_of(entry.peer))
+        entries.is_sorted_by_key(|entry| lot(entry.peer.0))
     }
 
     #[test]

@@ -121,7 +121,12 @@ impl Presence {
         })
     }
 
-    /// Brings near what is known of a peer.
+    /// Brings near where that is.
+    pub(super) fn bring_page(&self, peer: PeerKey) {
+        self.peers.bring_page(peer);
+    }
+
+    /// After [`Presence::bring_page`]: what is known of a peer.
     pub(super) fn bring(&self, peer: PeerKey) {
         self.peers.bring(peer);
     }

@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::key::{PeerKey, RenditionKey};
-use crate::registry::places::entry_of;
-use crate::registry::{Entry, SwarmRegistry, expiry};
+use crate::registry::{Entry, SwarmRegistry, entry_at, expiry};
 use crate::time::Instant;
 
 /// Renditions whose demand is remembered: 3 MiB. When it is full all counts are halved, and those
@@ -137,10 +136,10 @@ impl SwarmRegistry {
                 continue;
             }
             let entries = self.swarms.get(*rendition).map_or(&[][..], Vec::as_slice);
-            let stands = |entry: &&Entry| self.peers.stands(entry);
+            let stands = |entry: &Entry| self.peers.stands(entry);
             let full = entries.iter().filter(|e| e.is_full() && e.uploads());
             let enough = self.config.rare_holders;
-            let holders = full.filter(stands).take(enough).count();
+            let holders = full.filter(|entry| stands(entry)).take(enough).count();
             if holders >= self.config.rare_holders {
                 plenty.push(*rendition);
                 continue;
@@ -152,7 +151,7 @@ impl SwarmRegistry {
             };
             if want.asks < least {
                 unripe.push(*rendition);
-            } else if entry_of(entries, asker).filter(stands).is_none() {
+            } else if !entry_at(entries, asker).is_ok_and(|at| stands(&entries[at])) {
                 let missing = (self.config.rare_holders - holders) as u32;
                 best.push((u32::from(want.asks) * missing, *rendition));
             }

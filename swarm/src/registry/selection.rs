@@ -5,6 +5,7 @@ use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::key::PeerKey;
+use crate::registry::presence::Presence;
 use crate::registry::{Entry, Held, Pick};
 
 /// Candidates kept for each place in the answer, from which prefixes are spread. Guess.
@@ -50,13 +51,13 @@ const fn place(rank: u64) -> usize {
     rank as usize % PLACES_MAX
 }
 
-/// At most `limit` of `entries` that are `believed`, best first; those are marked as handed out. And where
-/// those are that were met on the way and are not.
+/// At most `limit` of `entries` that are believed at `second`, best first; those are marked as handed out. And
+/// where those are that were met on the way and are not.
 pub(super) fn select(
     entries: &mut [Entry],
     asking: Asking,
     limit: usize,
-    believed: impl Fn(&Entry) -> bool,
+    (presence, second): (&Presence, u32),
 ) -> (Vec<Pick>, Vec<usize>) {
     let mut ranked: Vec<Reverse<u64>> = Vec::with_capacity(entries.len());
     for (at, entry) in entries.iter().enumerate() {
@@ -66,18 +67,26 @@ pub(super) fn select(
     }
     // A heap, because mostly little more than the limit is taken from hundreds.
     let mut ranked = BinaryHeap::from(ranked);
+    let mut best = core::iter::from_fn(|| ranked.pop().map(|Reverse(rank)| place(rank)));
+    // Most of them are chosen, and what is known of each lies somewhere else.
+    let likely: Vec<usize> = best.by_ref().take(limit).collect();
+    for at in &likely {
+        presence.bring_page(entries[*at].peer);
+    }
+    for at in &likely {
+        presence.bring(entries[*at].peer);
+    }
+    let mut best = likely.into_iter().chain(best);
     let kept = limit.saturating_mul(CANDIDATES_PER_PLACE);
     let mut chosen: Vec<usize> = Vec::with_capacity(limit.min(entries.len()));
     let mut passed_over: Vec<usize> = Vec::new();
     let mut unbelieved: Vec<usize> = Vec::new();
     let mut prefixes: Vec<u8> = Vec::with_capacity(limit.min(entries.len()));
     while chosen.len() < limit && chosen.len() + passed_over.len() < kept {
-        let Some(Reverse(rank)) = ranked.pop() else {
+        let Some(at) = best.next() else {
             break;
         };
-        let at = place(rank);
-        // Asked of few, because each costs a search.
-        if !believed(&entries[at]) {
+        if !presence.believes(&entries[at], second) {
             unbelieved.push(at);
             continue;
         }
