@@ -405,7 +405,7 @@ impl NodeCore {
 
     /// The same for what comes to it that it asked for: less, if that will probably change no plan.
     pub fn bring_for_arrival(&self) {
-        if self.unmet || self.playback.is_some_and(|play| !play.settled) {
+        if self.plans_on_arrival() {
             return self.bring_plans();
         }
         self.requests.bring();
@@ -429,24 +429,48 @@ impl NodeCore {
 
     /// After [`NodeCore::bring_plans`]: what those tables say of the play and of those who send it.
     pub fn bring_play(&self) {
-        let unsettled = self.unmet || self.playback.is_some_and(|play| !play.settled);
+        self.bring_requested();
+        if let Some(play) = &self.playback {
+            self.bring_rendition(play.rendition);
+        }
+        for peer in self.likely_sources() {
+            self.neighbors.bring_one(peer);
+        }
+    }
+
+    /// After [`NodeCore::bring_for_arrival`]: the same, or what those tables say of what comes.
+    pub fn bring_arriving(&self) {
+        if self.plans_on_arrival() {
+            self.bring_play();
+        } else {
+            self.bring_requested();
+        }
+    }
+
+    fn bring_requested(&self) {
         if !self.requests.is_empty() {
             // What arrives may be news to neighbors.
             self.neighbors.bring_wants();
         }
         for request in self.requests.iter().take(BROUGHT) {
+            self.holdings.bring_one(request.rendition);
             if let Source::Peer(peer) = request.source {
                 self.neighbors.bring_one(peer);
             }
         }
-        let Some(play) = &self.playback else {
-            return;
-        };
-        self.bring_rendition(play.rendition);
-        let holders = self.availability.connected(play.rendition);
-        for claim in holders.take(if unsettled { BROUGHT } else { 1 }) {
-            self.neighbors.bring_one(claim.peer);
-        }
+    }
+
+    /// After [`NodeCore::bring_plans`]: some of those whom the play will ask next, if it does.
+    pub fn likely_sources(&self) -> impl Iterator<Item = PeerKey> {
+        let some = if self.plans_on_arrival() { BROUGHT } else { 1 };
+        let play = self.playback.iter();
+        let holders = play.flat_map(|play| self.availability.connected(play.rendition));
+        holders.take(some).map(|claim| claim.peer)
+    }
+
+    /// Whether what comes to it will probably change a plan of it.
+    fn plans_on_arrival(&self) -> bool {
+        self.unmet || self.playback.is_some_and(|play| !play.settled)
     }
 
     /// Brings near whom something was sent to, when that ends.
@@ -461,13 +485,10 @@ impl NodeCore {
     }
 
     /// After [`NodeCore::bring_for_peers`]: what those tables say of a peer that asks for something, and of what it
-    /// asks for. Who runs short itself serves nobody, so the play is looked at, too.
+    /// asks for.
     pub fn bring_asked(&self, peer: PeerKey, rendition: RenditionKey) {
         self.neighbors.bring_one(peer);
         self.bring_rendition(rendition);
-        if let Some(play) = &self.playback {
-            self.holdings.bring_one(play.rendition);
-        }
     }
 
     /// After [`NodeCore::bring_for_peers`]: what those tables say of a peer that tells something.

@@ -211,7 +211,7 @@ impl World {
             Needs::Alone | Needs::Meets => {}
             Needs::Plans | Needs::Player | Needs::Arrival => {
                 if let Some(online) = self.node(node) {
-                    online.core.bring_play();
+                    online.bring_sources(needs);
                     // What has come of them is told first.
                     let incoming = online.incoming.iter().take(INCOMING);
                     incoming.for_each(|incoming| self.transfers.bring(incoming.transfer));
@@ -374,6 +374,16 @@ impl Online {
             _ => core::mem::offset_of!(Self, core) + NodeCore::OFTEN_READ_BYTES,
         };
         bring_bytes(&self.is_program, offset, bytes);
+    }
+
+    fn bring_sources(&self, needs: Needs) {
+        if needs == Needs::Arrival {
+            return self.core.bring_arriving();
+        }
+        self.core.bring_play();
+        for PeerKey(peer) in self.core.likely_sources() {
+            self.bring_connection(peer);
+        }
     }
 
     fn bring_connection(&self, peer: u32) {

@@ -57,6 +57,9 @@ impl NodeCore {
         let Some(play) = &self.playback else {
             return false;
         };
+        if play.is_surely_ahead(now, self.config.ladder.second) {
+            return false;
+        }
         let held = self.holdings.partial(play.rendition).map(|p| &p.held);
         let missing = held.and_then(|held| held.first_missing(play.chunk(now)));
         let lacks_setup = || held.is_some_and(|held| !held.contains(ChunkIndex(0)));
@@ -95,6 +98,10 @@ impl NodeCore {
         let partial = self.holdings.partial(play.rendition);
         let wall = partial.and_then(|partial| partial.held.first_missing(play.known_chunk()));
         play.stop_at(now, wall);
+        if partial.is_some_and(|partial| !partial.held.contains(ChunkIndex(0))) {
+            // Without the setup nothing is sure.
+            play.note_loss();
+        }
     }
 
     pub(crate) fn plan_play(&mut self, now: Instant) {
@@ -110,10 +117,10 @@ impl NodeCore {
         if self.holdings.partial(play.rendition).is_none() {
             return;
         }
-        if self.buffered(now) >= self.config.ladder.second {
-            play.settled = true;
-            self.playback = Some(play);
-        }
+        let buffered = self.buffered(now);
+        play.note_ahead(now, buffered);
+        play.settled |= buffered >= self.config.ladder.second;
+        self.playback = Some(play);
         self.hedge_late(now, play);
         self.ask_ahead(now, play);
         self.wake_for_hedge(now, &play);

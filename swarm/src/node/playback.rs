@@ -8,6 +8,10 @@ use crate::key::{PlayId, RenditionKey};
 use crate::node::input::RenditionSpec;
 use crate::time::{Duration, Instant};
 
+/// By less than this the same moment differs when it is computed from another one: the time of some bytes of the
+/// slowest music.
+const ROUNDING: Duration = Duration::from_millis(10);
+
 /// The current play.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Playback {
@@ -115,6 +119,19 @@ impl Playback {
     /// Whether the playhead may by now be where something was missing when last looked at.
     pub(crate) fn may_be_held(&self, now: Instant) -> bool {
         self.playing && now >= self.free_until
+    }
+
+    /// So much music is there ahead of the playhead without a gap.
+    pub(crate) fn note_ahead(&mut self, now: Instant, music: Duration) {
+        if self.playing {
+            self.free_until = now + music;
+        }
+    }
+
+    /// Whether the playhead is farther than `time` from where something is missing, as was seen before without a
+    /// look at what is there now: it can only have become more. False if that is not known.
+    pub(crate) fn is_surely_ahead(&self, now: Instant, time: Duration) -> bool {
+        self.playing && now + time + ROUNDING <= self.free_until
     }
 
     /// Something that was here is gone.
