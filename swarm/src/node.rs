@@ -448,10 +448,6 @@ impl NodeCore {
     }
 
     fn bring_requested(&self) {
-        if !self.requests.is_empty() {
-            // What arrives may be news to neighbors.
-            self.neighbors.bring_wants();
-        }
         for request in self.requests.iter().take(BROUGHT) {
             self.holdings.bring_one(request.rendition);
             if let Source::Peer(peer) = request.source {

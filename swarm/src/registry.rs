@@ -249,9 +249,12 @@ impl SwarmRegistry {
             }
             self.sweep.note(until);
             if let Some(gone) = self.add(*rendition, entry) {
-                self.peers.bring(gone.peer);
+                self.peers.bring_page(gone.peer);
                 replaced.push(gone);
             }
+        }
+        for gone in &replaced {
+            self.peers.bring(gone.peer);
         }
         for gone in replaced {
             self.peers.removed(&gone);

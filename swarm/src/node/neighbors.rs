@@ -9,7 +9,7 @@ use crate::key::{PeerKey, RenditionKey};
 use crate::limits::NEIGHBORS_HARD;
 use crate::memory::{bring, bring_range};
 use crate::node::ranking::Estimate;
-use crate::node::wants::Wants;
+use crate::node::wants::{Hints, Wants, hint_of};
 use crate::time::{Duration, Instant};
 
 /// A connected peer.
@@ -40,9 +40,6 @@ pub(crate) struct Neighbor {
 /// Longest wait for a neighbor that declines every time, unless it asks for more. Guess: a few of the
 /// spans it may be busy with.
 const BUSY_MAX: Duration = Duration::from_secs(20);
-
-/// Whose wishes are brought near before all are looked through: the processor goes on by itself. Guess.
-const BROUGHT_WANTS: usize = 8;
 
 /// How long a usefulness half-life lasts: the published 10-minute window.
 const USEFUL_HALF_LIFE_MICROS: u64 = 600_000_000;
@@ -134,11 +131,18 @@ const fn useful_epoch(now: Instant) -> u16 {
     (now.as_micros() / USEFUL_HALF_LIFE_MICROS) as u16
 }
 
-/// Where in the lists a neighbor is.
+/// Where in the lists a neighbor is, and a glance at what it wants to hear of.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     peer: PeerKey,
-    at: u32,
+    at: u8,
+    hints: Hints,
+}
+
+impl Place {
+    const fn at(self) -> usize {
+        self.at as usize
+    }
 }
 
 /// All connected peers.
@@ -162,7 +166,9 @@ impl Neighbors {
     pub(crate) fn insert(&mut self, neighbor: Neighbor) -> bool {
         match self.place(neighbor.peer) {
             Ok(place) => {
-                let at = self.places[place].at as usize;
+                let place = &mut self.places[place];
+                place.hints = Hints::default();
+                let at = place.at();
                 self.list[at] = neighbor;
                 self.wants[at] = Wants::default();
             }
@@ -171,8 +177,9 @@ impl Neighbors {
                 grow(&mut self.places);
                 grow(&mut self.list);
                 grow(&mut self.wants);
-                let (peer, at) = (neighbor.peer, self.list.len() as u32);
-                self.places.insert(place, Place { peer, at });
+                let (peer, at) = (neighbor.peer, self.list.len() as u8);
+                let hints = Hints::default();
+                self.places.insert(place, Place { peer, at, hints });
                 self.list.push(neighbor);
                 self.wants.push(Wants::default());
             }
@@ -184,14 +191,14 @@ impl Neighbors {
         let Ok(place) = self.place(peer) else {
             return false;
         };
-        let at = self.places.remove(place).at as usize;
+        let at = self.places.remove(place).at();
         let last = self.list.len() - 1;
         self.list.swap_remove(at);
         self.wants.swap_remove(at);
         if let Some(moved) = self.list.get(at)
             && let Ok(place) = self.place(moved.peer)
         {
-            self.places[place].at = at as u32;
+            self.places[place].at = at as u8;
         }
         // Whoever waits longest may be another one now.
         self.news_due |= self.news >> at & 1 == 1;
@@ -217,9 +224,10 @@ impl Neighbors {
 
     /// What can be served of a rendition changed: whoever wants to hear of it may be told.
     pub(crate) fn note_news(&mut self, rendition: RenditionKey) {
-        for (at, wants) in self.wants.iter().enumerate() {
-            if wants.contains(rendition) {
-                self.news |= 1 << at;
+        let hint = hint_of(rendition);
+        for place in self.places.iter().filter(|p| p.hints.may_have(hint)) {
+            if self.wants[place.at()].contains(rendition) {
+                self.news |= 1 << place.at;
                 self.news_due = true;
             }
         }
@@ -233,10 +241,13 @@ impl Neighbors {
 
     /// A neighbor said what it wants to hear of. False if it is none.
     pub(crate) fn interested(&mut self, peer: PeerKey, renditions: &[RenditionKey]) -> bool {
-        let Some(at) = self.at(peer) else {
+        let Ok(place) = self.place(peer) else {
             return false;
         };
+        let place = &mut self.places[place];
+        let at = place.at();
         self.wants[at].replace(renditions);
+        place.hints = self.wants[at].hints();
         self.news |= 1 << at;
         self.news_due = true;
         true
@@ -316,11 +327,6 @@ impl Neighbors {
         }
     }
 
-    /// Brings near what the first of them want to hear of: the others lie behind.
-    pub(crate) fn bring_wants(&self) {
-        bring_range(&self.wants, 0, BROUGHT_WANTS);
-    }
-
     pub(crate) fn heap_bytes(&self) -> usize {
         let wants = self.wants.iter().map(Wants::heap_bytes);
         self.list.capacity() * size_of::<Neighbor>()
@@ -338,8 +344,9 @@ impl Neighbors {
             return Err("the lists of neighbors differ in length".to_owned());
         }
         let is_right = |place: &Place| {
-            let neighbor = self.list.get(place.at as usize);
-            neighbor.is_some_and(|neighbor| neighbor.peer == place.peer)
+            let neighbor = self.list.get(place.at());
+            let hinted = self.wants.get(place.at()).map(Wants::hints);
+            neighbor.is_some_and(|n| n.peer == place.peer) && hinted == Some(place.hints)
         };
         if !self.places.iter().all(is_right) || self.news & !below(count) != 0 {
             return Err("the keys of the neighbors are not theirs".to_owned());
@@ -350,7 +357,7 @@ impl Neighbors {
     /// Where in the lists a neighbor is.
     fn at(&self, peer: PeerKey) -> Option<usize> {
         let place = self.place(peer).ok()?;
-        self.places.get(place).map(|place| place.at as usize)
+        self.places.get(place).map(|place| place.at())
     }
 
     fn place(&self, peer: PeerKey) -> Result<usize, usize> {

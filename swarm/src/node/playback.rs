@@ -8,8 +8,7 @@ use crate::key::{PlayId, RenditionKey};
 use crate::node::input::RenditionSpec;
 use crate::time::{Duration, Instant};
 
-/// By less than this the same moment differs when it is computed from another one: the time of some bytes of the
-/// slowest music.
+/// By less than this the same moment differs when it is computed from another one: the time of some bytes of music.
 const ROUNDING: Duration = Duration::from_millis(10);
 
 /// The current play.
@@ -224,6 +223,30 @@ mod tests {
         play.report(at(11), ChunkIndex(2), false);
         assert_eq!(play.until(at(99), ChunkIndex(5)), Duration::from_secs(3));
         assert_eq!(play.heard(at(99)), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_is_surely_ahead_is_ahead_and_known_only_while_nothing_else_is_said() {
+        let mut play = play();
+        let at = |millis| Instant::START + Duration::from_millis(millis);
+        let (five, twenty) = (Duration::from_secs(5), ChunkIndex(20));
+        assert!(!play.is_surely_ahead(at(0), Duration::ZERO));
+        play.report(at(0), ChunkIndex(0), true);
+        play.note_ahead(at(777), play.until(at(777), twenty));
+        for now in (777..20_000).step_by(333).map(at) {
+            let sure = play.is_surely_ahead(now, five);
+            assert_eq!(sure, now < at(14_990), "{now:?}");
+            assert!(!sure || play.until(now, twenty) >= five);
+        }
+        let sure = |play: &Playback| play.is_surely_ahead(at(1_000), five);
+        let mut other = play;
+        other.note_loss();
+        assert!(sure(&play) && !sure(&other));
+        other = play;
+        other.seek(at(1_000), ChunkIndex(3));
+        assert!(!sure(&other));
+        play.report(at(1_000), ChunkIndex(1), true);
+        assert!(!sure(&play));
     }
 
     #[test]

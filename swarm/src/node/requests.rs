@@ -91,10 +91,6 @@ impl Requests {
         self.list.iter()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.list.len()
     }

@@ -6,6 +6,7 @@
 
 use crate::key::RenditionKey;
 use crate::limits::HOLDINGS_PER_MESSAGE_MAX;
+use crate::lot::lot;
 use crate::time::Instant;
 
 /// Units told of a rendition that was told to be complete.
@@ -25,6 +26,29 @@ pub(crate) struct Wants {
     more: Option<Box<Many>>,
     /// When the neighbor may be sent a `Have` again.
     pub(crate) have_at: Instant,
+}
+
+/// A byte for each rendition that a neighbor wants to hear of: of dozens of neighbors mostly none wants to hear of
+/// what came, and to see that all their wishes need not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hints([u8; FEW]);
+
+const NOTHING: u8 = 0;
+const ANYTHING: u8 = u8::MAX;
+
+impl Hints {
+    /// Whether the rendition of this hint may be among them. Of those that are not, one in a hundred may.
+    pub(crate) fn may_have(self, hint: u8) -> bool {
+        let [one, other] = self.0;
+        one == hint || other == hint || one == ANYTHING
+    }
+}
+
+/// The byte of a rendition.
+pub(crate) const fn hint_of(rendition: RenditionKey) -> u8 {
+    let spread = lot(rendition.0) >> 16;
+    // None of the two above.
+    ((spread * 254) >> 16) as u8 + 1
 }
 
 /// In key order.
@@ -90,6 +114,19 @@ impl Wants {
         known.next().map(|(_, told)| *told)
     }
 
+    /// What it wants to hear of, at a glance.
+    pub(crate) fn hints(&self) -> Hints {
+        if self.more.is_some() {
+            return Hints([ANYTHING; FEW]);
+        }
+        let mut hints = [NOTHING; FEW];
+        let keys = self.keys.iter().take(usize::from(self.len));
+        for (hint, key) in hints.iter_mut().zip(keys) {
+            *hint = hint_of(*key);
+        }
+        Hints(hints)
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         let many = self.more.as_ref();
         many.map_or(0, |many| {
@@ -113,17 +150,21 @@ mod tests {
         for (_, told) in wants.iter_mut() {
             *told = 5;
         }
+        assert!(wants.hints().may_have(hint_of(RenditionKey(7))));
         wants.replace(&[RenditionKey(9), RenditionKey(7)]);
+        let hinted = |wants: &Wants, key| wants.hints().may_have(hint_of(RenditionKey(key)));
+        assert!(hinted(&wants, 7) && hinted(&wants, 9) && !hinted(&wants, 8));
         assert_eq!(keys(&mut wants), [(9, 0), (7, 5)]);
         assert_eq!(wants.heap_bytes(), 0);
         let many: Vec<_> = (1..100).rev().map(RenditionKey).collect();
         wants.replace(&many);
         let told = keys(&mut wants);
         assert_eq!(told.len(), HOLDINGS_PER_MESSAGE_MAX);
-        assert!(told.is_sorted() && wants.contains(RenditionKey(99)));
+        assert!(told.is_sorted() && wants.contains(RenditionKey(99)) && hinted(&wants, 99));
         wants.replace(&[RenditionKey(98)]);
         assert_eq!(keys(&mut wants), [(98, 0)]);
         wants.replace(&[]);
         assert!(keys(&mut wants).is_empty() && !wants.contains(RenditionKey(98)));
+        assert!((0..1_000).all(|key| !hinted(&wants, key)));
     }
 }
