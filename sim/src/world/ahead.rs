@@ -4,6 +4,8 @@
 //!
 //! Nothing here changes anything: see [`antiphon_swarm::memory`].
 
+mod concerned;
+
 use antiphon_swarm::memory::{bring, bring_bytes, bring_whole};
 use antiphon_swarm::node::input::{Message, TrackerEvent};
 use antiphon_swarm::node::output::Source;
@@ -11,6 +13,7 @@ use antiphon_swarm::registry::Asked;
 use antiphon_swarm::{Input, NodeCore, PeerKey, RenditionKey, SwarmRegistry, lot};
 
 use crate::world::World;
+use crate::world::ahead::concerned::Needs;
 use crate::world::happening::{Deferred, Happening};
 use crate::world::online::Online;
 use crate::world::seat::Seat;
@@ -21,30 +24,6 @@ const INCOMING: usize = 3;
 
 /// Wishes of a message that are brought near: a play and what follows it.
 const INTERESTS: usize = 2;
-
-/// What of a node an event needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Needs {
-    /// No table.
-    Alone,
-    /// What it plans with.
-    Plans,
-    /// The same, and what is on its disk.
-    Player,
-    /// What is on its disk, and what it plans with if something that arrives changes a plan.
-    Arrival,
-    /// What it answers peers with.
-    Peers,
-    /// What it notes of an upload that ends.
-    Ends,
-    /// What a new connection changes.
-    Meets,
-    /// The line on which something comes to it.
-    Line,
-}
-
-/// Whom an event concerns.
-type Concerned = [Option<(u32, Needs)>; 2];
 
 impl World {
     /// The next stretch of time begins.
@@ -271,29 +250,6 @@ impl World {
             }
         }
     }
-
-    fn concerned(&self, time: u64, happening: Happening) -> Concerned {
-        match happening {
-            Happening::Due { node } => {
-                let wakes = self.is_woken(node, time);
-                [wakes.then_some((node, Needs::Plans)), None]
-            }
-            Happening::Playhead { user, turn } => {
-                let looks = self.is_looked_at(user, turn, time);
-                [looks.then_some((user, Needs::Player)), None]
-            }
-            Happening::Deferred { .. } => self
-                .waiting(happening)
-                .map_or([None; 2], Deferred::concerned),
-            Happening::Arrival { user } => [Some((user, Needs::Alone)), None],
-            Happening::Departure { user, .. }
-            | Happening::Listen { user, .. }
-            | Happening::Licensed { user, .. } => [Some((user, Needs::Player)), None],
-            _ => self
-                .transfer(happening)
-                .map_or([None; 2], |transfer| concerned(transfer, happening)),
-        }
-    }
 }
 
 const fn transfer_of(happening: Happening) -> Option<u32> {
@@ -303,48 +259,6 @@ const fn transfer_of(happening: Happening) -> Option<u32> {
         | Happening::Arrive { transfer, .. }
         | Happening::Canceled { transfer, .. } => Some(transfer),
         _ => None,
-    }
-}
-
-fn concerned(transfer: &Transfer, happening: Happening) -> Concerned {
-    if matches!(happening, Happening::Arrive { .. }) {
-        return [Some((transfer.to, Needs::Arrival)), None];
-    }
-    let receiver = Some((transfer.to, Needs::Line));
-    let needs = match happening {
-        Happening::Asked { .. } => Needs::Peers,
-        _ => Needs::Ends,
-    };
-    match transfer.source {
-        Source::Peer(PeerKey(holder)) => [Some((holder, needs)), receiver],
-        Source::Origin(_) => [receiver, None],
-    }
-}
-
-impl Deferred {
-    const fn concerned(&self) -> Concerned {
-        match self {
-            Self::Dialed { from, to, .. } => {
-                [Some((*from, Needs::Plans)), Some((*to, Needs::Meets))]
-            }
-            Self::Message { to, message, .. } => {
-                let needs = match message {
-                    // What a holder has now may be asked of it.
-                    Message::Have { .. } => Needs::Plans,
-                    _ => Needs::Peers,
-                };
-                [Some((*to, needs)), None]
-            }
-            Self::Input { node, input, .. } => {
-                let needs = match input {
-                    Input::Tracker(TrackerEvent::Announced { .. }) => Needs::Alone,
-                    Input::UploadEnded { .. } => Needs::Ends,
-                    _ => Needs::Plans,
-                };
-                [Some((*node, needs)), None]
-            }
-            _ => [None; 2],
-        }
     }
 }
 
