@@ -82,15 +82,25 @@ mod tests {
     use super::*;
     use crate::rng::SeededRng;
 
+    /// The number whose lot is one, so that its multiples have the lots one, two, three.
+    const OF_LOT_ONE: u32 = 0x0e8b_2f51;
+
     /// Against halving, whatever the lots are.
     #[test]
     fn the_first_element_from_a_lot_on_is_found() {
+        assert_eq!(lot(OF_LOT_ONE), 1);
         let mut rng = SeededRng::new([4; 32]);
         for round in 0..2_000 {
             let count = rng.below(60) as usize;
-            // Spread, or all in one corner.
-            let among = if round % 2 == 0 { 1 << 32 } else { 90 };
-            let mut numbers: Vec<u32> = (0..count).map(|_| rng.below(among) as u32).collect();
+            // Lots spread over all, or in one corner, where nothing is near where it should be.
+            let (among, step) = if round % 2 == 0 {
+                (1 << 32, 1)
+            } else {
+                (90, OF_LOT_ONE)
+            };
+            let mut drawn = || (rng.below(among) as u32).wrapping_mul(step);
+            let missing = drawn();
+            let mut numbers: Vec<u32> = (0..count).map(|_| drawn()).collect();
             numbers.sort_unstable_by_key(|number| lot(*number));
             numbers.dedup();
             let lots = numbers.iter().map(|number| lot(*number));
@@ -104,7 +114,6 @@ mod tests {
             for (at, number) in numbers.iter().enumerate() {
                 assert_eq!(find(&numbers, *number, |number| *number), Ok(at));
             }
-            let missing = rng.below(among) as u32;
             let found = find(&numbers, missing, |number| *number);
             assert_eq!(found.is_ok(), numbers.contains(&missing));
         }

@@ -8,7 +8,7 @@ use crate::key::{PlayId, RenditionKey};
 use crate::node::input::RenditionSpec;
 use crate::time::{Duration, Instant};
 
-/// By less than this the same moment differs when it is computed from another one: the time of some bytes of music.
+/// By less than this the same moment differs when it is computed from another one: the time of some bytes of music. Guess.
 const ROUNDING: Duration = Duration::from_millis(10);
 
 /// The current play.
