@@ -374,10 +374,7 @@ impl Holdings {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        let sets = self
-            .partial
-            .iter()
-            .map(|p| (p.held.chunk_count() as usize).div_ceil(64) * 8);
+        let sets = self.partial.iter().map(|p| size_of_val(p.held.words()));
         self.full.capacity() * (size_of::<Full>() + size_of::<RenditionKey>())
             + self.partial.capacity() * (size_of::<Partial>() + size_of::<RenditionKey>())
             + sets.sum::<usize>()
