@@ -334,6 +334,12 @@ impl Telling<'_> {
                 }
             }
             FetchEvent::Verified { until } => self.verified(ms, fetch, until),
+            FetchEvent::Arrived { until, .. } => {
+                let request = self.request(fetch);
+                if request.is_some_and(|request| until.0 >= request.end) {
+                    self.over(ms, fetch, "done", "is there");
+                }
+            }
             FetchEvent::Done => self.over(ms, fetch, "done", "is there"),
             FetchEvent::Declined { code, retry_after } => {
                 let again = retry_after.as_micros() as f64 / 1e3;

@@ -3,6 +3,7 @@
 //! Not here: when bytes are heard of at the other end ([`crate::net::path`]), what they mean.
 
 use antiphon_swarm::memory::{bring, bring_range};
+use smallvec::SmallVec;
 
 use crate::net::allocate::{Allocator, Demand, fill};
 use crate::net::route::{ROUTE_LINKS_MAX, Route};
@@ -40,7 +41,8 @@ struct Flow {
 #[derive(Clone, Debug)]
 struct Link {
     capacity: f64,
-    flows: Vec<FlowId>,
+    /// Mostly no more than have room here.
+    flows: SmallVec<[FlowId; 4]>,
     /// What its flows could use if only their other ends and caps bound them; see [`fixed`].
     wanted: u128,
 }
@@ -115,7 +117,7 @@ impl Network {
             LinkId(u32::try_from(self.links.len()).expect("worlds have fewer than 2^32 links"));
         self.links.push(Link {
             capacity,
-            flows: Vec::new(),
+            flows: SmallVec::new(),
             wanted: 0,
         });
         id

@@ -7,6 +7,7 @@ use antiphon_swarm::{Input, RenditionKey};
 
 use crate::scenario::Conduct;
 use crate::world::World;
+use crate::world::progress::arrived;
 use crate::world::shelf::{Added, Sender};
 
 impl World {
@@ -35,11 +36,11 @@ impl World {
         }
         self.shelve(node, track, transfer.source, from..mark);
         let event = if done {
-            if let Some((_, at)) = transfer.untold_first() {
-                self.tell_first(&transfer, at);
-            }
             self.forget(id);
-            FetchEvent::Done
+            match transfer.untold_first() {
+                Some((_, at)) => arrived(at, ChunkIndex(mark)),
+                None => FetchEvent::Done,
+            }
         } else {
             FetchEvent::Verified {
                 until: ChunkIndex(mark),

@@ -19,13 +19,8 @@ impl World {
 
     /// Hands an input to a core that knows of everything before.
     pub(super) fn feed_behind(&mut self, node: u32, input: Input) {
-        self.feed_late(node, self.now, input);
-    }
-
-    /// Hands an input to a core as of when it came, `at`, unless it has heard of something later since.
-    pub(super) fn feed_late(&mut self, node: u32, at: u64, input: Input) {
         if self.watch.is_some() {
-            self.watch_input(node, at, &input);
+            self.watch_input(node, &input);
         }
         let Some(online) = self.seats[node as usize].online.as_deref_mut() else {
             return;
@@ -34,7 +29,7 @@ impl World {
             return;
         }
         let core = &mut online.core;
-        let now = Instant::from_micros(at).max(core.now());
+        let now = Instant::from_micros(self.now);
         core.handle_into(now, input, &mut self.scratch_outputs);
         self.inputs += 1;
         if self.inputs.is_multiple_of(self.check_every)

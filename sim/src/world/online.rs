@@ -1,6 +1,8 @@
 //! What exists of a node only while it is online.
 
+use antiphon_swarm::limits::UPLOADS_MAX;
 use antiphon_swarm::{NodeCore, lot};
+use smallvec::SmallVec;
 
 use crate::world::World;
 use crate::world::player::Playing;
@@ -35,9 +37,9 @@ pub(super) struct Online {
     pub(super) http_warm: bool,
     /// By the lots of the peers.
     connections: Vec<Connection>,
-    /// Transfers to and from this node.
-    pub(super) incoming: Vec<Incoming>,
-    pub(super) outgoing: Vec<u32>,
+    /// Transfers to and from this node: mostly no more than have room here.
+    pub(super) incoming: SmallVec<[Incoming; 3]>,
+    pub(super) outgoing: SmallVec<[u32; UPLOADS_MAX]>,
     pub(super) core: NodeCore,
     pub(super) playing: Option<Playing>,
     /// The track that follows if nothing else is chosen, and whether its license is there.
@@ -54,8 +56,8 @@ impl Online {
             core,
             is_program: false,
             connections: Vec::new(),
-            incoming: Vec::new(),
-            outgoing: Vec::new(),
+            incoming: SmallVec::new(),
+            outgoing: SmallVec::new(),
             origin_window: crate::net::path::WINDOW_ORIGIN,
             http_warm: false,
             playing: None,

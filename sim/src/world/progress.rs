@@ -10,7 +10,7 @@ use antiphon_protocol::peer::Priority;
 use antiphon_protocol::{CHUNK_BYTES, ChunkIndex};
 use antiphon_swarm::limits::SPAN_CHUNKS_MAX;
 use antiphon_swarm::node::input::FetchEvent;
-use antiphon_swarm::{Duration, Input};
+use antiphon_swarm::{Duration, Input, Instant};
 
 use crate::net::fluid::FlowId;
 use crate::net::path;
@@ -234,20 +234,13 @@ impl World {
             let Some(until) = self.take_in(id) else {
                 continue;
             };
-            let first = transfer.untold_first();
-            if let Some((_, arrival)) = first {
-                self.tell_first(&transfer, arrival);
-            }
-            if first.is_none() || until.0 > transfer.arrived + 1 {
-                self.feed_behind(node, verified(&transfer, until));
-            }
+            let event = match transfer.untold_first() {
+                Some((_, at)) => arrived(at, until),
+                None => FetchEvent::Verified { until },
+            };
+            let fetch = transfer.fetch;
+            self.feed_behind(node, Input::Fetch { fetch, event });
         }
-    }
-
-    /// Tells a node of the first chunk of a span as of `at`, when it came.
-    pub(super) fn tell_first(&mut self, transfer: &Transfer, at: u64) {
-        let until = ChunkIndex(transfer.span.first().0 + 1);
-        self.feed_late(transfer.to, at, verified(transfer, until));
     }
 
     /// Puts what has arrived of a transfer, and was not told of, on the shelf: the chunk after it.
@@ -288,6 +281,12 @@ impl World {
         let until = first.saturating_add(u32::try_from(chunks).unwrap_or(u32::MAX));
         until.min(transfer.span.end().0 - 1)
     }
+}
+
+/// What a node is told of a span of which it was told nothing yet: its first chunk came at `first`.
+pub(super) const fn arrived(first: u64, until: ChunkIndex) -> FetchEvent {
+    let first = Instant::from_micros(first);
+    FetchEvent::Arrived { first, until }
 }
 
 /// What the node of a transfer is told of what came before `until`.

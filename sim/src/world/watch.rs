@@ -2,7 +2,7 @@
 //!
 //! Only looks: a world that is watched goes the same way as one that is not.
 
-use antiphon_swarm::node::input::Command;
+use antiphon_swarm::node::input::{Command, FetchEvent};
 use antiphon_swarm::{Input, Output};
 
 use crate::explain::story::{Moment, Who};
@@ -63,8 +63,8 @@ impl World {
         (watch.user == user && plays >= watch.number && !watch.over).then_some(watch)
     }
 
-    /// A core hears of something that came at `at`.
-    pub(super) fn watch_input(&mut self, user: u32, at: u64, input: &Input) {
+    /// A core hears of something.
+    pub(super) fn watch_input(&mut self, user: u32, input: &Input) {
         // What the shell itself tells is told as a moment of the player.
         let ours = matches!(
             input,
@@ -75,9 +75,21 @@ impl World {
         if ours {
             return;
         }
-        if let Some(watch) = self.watching(user) {
-            watch.note(at, Moment::Input(input.clone()));
+        let now = self.now;
+        let Some(watch) = self.watching(user) else {
+            return;
+        };
+        if let Input::Fetch { fetch, event } = input
+            && let FetchEvent::Arrived { first, until } = *event
+        {
+            // Its first chunk was there before.
+            let (fetch, event) = (*fetch, FetchEvent::Verified { until });
+            watch.note(
+                first.as_micros(),
+                Moment::Input(Input::Fetch { fetch, event }),
+            );
         }
+        watch.note(now, Moment::Input(input.clone()));
     }
 
     pub(super) fn watch_output(&mut self, user: u32, output: &Output) {

@@ -3,6 +3,9 @@
 //!
 //! Not here: what the plans decide.
 
+use antiphon_protocol::ChunkIndex;
+
+use crate::key::FetchId;
 use crate::node::NodeCore;
 use crate::node::input::{
     Command, FetchEvent, Input, Message, NeighborEvent, StoreEvent, TrackerEvent,
@@ -57,16 +60,26 @@ impl NodeCore {
                 plans_if(!self.is_as_expected(*chunk, *playing) || !self.is_calm())
             }
             // What a play far ahead was asked for arrives, as planned.
-            Input::Fetch { event, .. } => match event {
+            Input::Fetch { fetch, event } => match event {
+                FetchEvent::Arrived { until, .. } if !self.ends_with(*fetch, *until) => {
+                    plans_if(!self.is_calm())
+                }
                 FetchEvent::Accepted | FetchEvent::Verified { .. } => plans_if(!self.is_calm()),
-                FetchEvent::Done if self.is_calm() => Concern::Unmet,
-                FetchEvent::Done
+                FetchEvent::Arrived { .. } | FetchEvent::Done if self.is_calm() => Concern::Unmet,
+                FetchEvent::Arrived { .. }
+                | FetchEvent::Done
                 | FetchEvent::Declined { .. }
                 | FetchEvent::Corrupt
                 | FetchEvent::Failed => Concern::Plans,
             },
             Input::Command(_) | Input::Tracker(_) | Input::Store(_) => Concern::Plans,
         }
+    }
+
+    /// Whether a request is over when all before `until` is here.
+    fn ends_with(&self, fetch: FetchId, until: ChunkIndex) -> bool {
+        let request = self.requests.by_id(fetch);
+        request.is_some_and(|request| until >= request.span.end())
     }
 }
 
@@ -81,7 +94,10 @@ pub(crate) const fn concerns_search(input: &Input) -> bool {
         Input::Neighbor { event, .. } => !matches!(event, NeighborEvent::Rtt(_)),
         Input::Fetch { event, .. } => !matches!(
             event,
-            FetchEvent::Accepted | FetchEvent::Verified { .. } | FetchEvent::Done
+            FetchEvent::Accepted
+                | FetchEvent::Verified { .. }
+                | FetchEvent::Arrived { .. }
+                | FetchEvent::Done
         ),
         Input::Command(command) => !matches!(command, Command::Playhead { .. }),
         Input::Tracker(_) => true,

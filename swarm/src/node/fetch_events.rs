@@ -38,6 +38,16 @@ impl NodeCore {
                 self.relieve(now, request);
             }
             FetchEvent::Verified { until } => self.verified(now, fetch, until),
+            FetchEvent::Arrived { first, until } => {
+                let end = request.span.end();
+                // Not before it was asked for, and not in what is to come.
+                let first = first.max(request.sent).min(now);
+                request.first.get_or_insert(first);
+                self.verified(now, fetch, until);
+                if until >= end {
+                    self.done(now, fetch);
+                }
+            }
             FetchEvent::Done => {
                 let end = request.span.end();
                 self.verified(now, fetch, end);

@@ -7,7 +7,7 @@ use antiphon_protocol::peer::{Extent, Priority};
 use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, ChunkSet, Geometry, QueryId, Span};
 
 use crate::key::{FetchId, PeerKey, PlayId, RenditionKey, UploadId};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// One event. See the variants' types for what each means.
 #[derive(Clone, Debug)]
@@ -252,14 +252,22 @@ pub enum Message {
     },
 }
 
-/// A fetch's life: any number of `Verified`, then exactly one of the others, or silence after
-/// [`crate::Output::Cancel`].
+/// A fetch's life: any number of `Verified`, or `Arrived` of a part, then exactly one of the others, or silence
+/// after [`crate::Output::Cancel`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchEvent {
     /// The source agreed to send; the first bytes are on their way.
     Accepted,
     /// All chunks of the span before this one are verified and in the store.
     Verified {
+        /// The chunk after the last verified one.
+        until: ChunkIndex,
+    },
+    /// Several things at once, for a driver that tells of a span only now and then: the first chunk came at `first`,
+    /// and by now all before `until` are verified and in the store. The last event if that is the whole span.
+    Arrived {
+        /// When the first chunk was there.
+        first: Instant,
         /// The chunk after the last verified one.
         until: ChunkIndex,
     },

@@ -153,6 +153,10 @@ fn fetch() -> impl Strategy<Value = Input> {
     let event = prop_oneof![
         1 => Just(FetchEvent::Accepted),
         4 => chunk().prop_map(|until| FetchEvent::Verified { until }),
+        2 => (any::<u64>(), chunk()).prop_map(|(micros, until)| FetchEvent::Arrived {
+            first: Instant::from_micros(micros),
+            until,
+        }),
         4 => Just(FetchEvent::Done),
         1 => (code(), duration()).prop_map(|(code, retry_after)| FetchEvent::Declined {
             code,
