@@ -101,6 +101,8 @@ pub struct World {
     config: Arc<NodeConfig>,
     registry_config: RegistryConfig,
     player_model: PlayerModel,
+    /// The chance that a packet of a chunk is lost.
+    chunk_loss: f64,
     punches: bool,
     sites_apart: bool,
     /// The core's rules are checked after every so many inputs.
@@ -163,6 +165,7 @@ impl World {
             config: Arc::new(variant.node),
             registry_config: variant.registry,
             player_model: variant.player,
+            chunk_loss: progress::chunk_loss(scenario.network.loss.0),
             punches: variant.punches && scenario.network.punching,
             sites_apart: variant.sites_apart,
             check_every: check_every.max(1),

@@ -221,7 +221,7 @@ impl NodeCore {
                 self.plan_search(now);
             }
             if self.interest.has_newcomers() {
-                self.tell_interest();
+                self.tell_interest(false);
             }
             if self.neighbors.has_news() {
                 self.tell_have(now);
@@ -360,12 +360,12 @@ impl NodeCore {
         self.finish_pins();
         self.cancel_unwanted();
         self.give_up_silent(now);
-        self.plan_search(now);
+        let looked = self.plan_search(now);
         self.plan_play(now);
         self.plan_prefetch(now);
         self.plan_pins(now);
         self.plan_placement(now);
-        self.plan_news(now);
+        self.plan_news(now, looked);
         self.plan_cache(now);
         self.plan_announces(now);
     }

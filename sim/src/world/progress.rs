@@ -212,13 +212,11 @@ impl World {
     /// A packet of the first chunk is lost now and then; nothing behind it can be used before it
     /// is there. Later chunks have the rate's cap for it.
     fn first_chunk_loss(&self, id: u32, transfer: &Transfer) -> u64 {
-        let loss = self.scenario.network.loss.0;
-        let some = 1.0 - libm::pow(1.0 - loss, f64::from(CHUNK_PACKETS));
         let mut draws = self.draws(
             Chance::Loss,
             u64::from(id) << 32 ^ u64::from(transfer.life) ^ transfer.begun,
         );
-        if draws.chance(some) {
+        if draws.chance(self.chunk_loss) {
             path::retransmission(transfer.rtt)
         } else {
             0
@@ -281,6 +279,11 @@ impl World {
         let until = first.saturating_add(u32::try_from(chunks).unwrap_or(u32::MAX));
         until.min(transfer.span.end().0 - 1)
     }
+}
+
+/// The chance that a packet of a chunk is lost, given that for each of them.
+pub(super) fn chunk_loss(packet_loss: f64) -> f64 {
+    1.0 - libm::pow(1.0 - packet_loss, f64::from(CHUNK_PACKETS))
 }
 
 /// What a node is told of a span of which it was told nothing yet: its first chunk came at `first`.

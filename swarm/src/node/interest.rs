@@ -48,14 +48,19 @@ impl Interest {
 }
 
 impl NodeCore {
-    pub(crate) fn tell_interest(&mut self) {
+    /// Tells them to whom they are worth a message, if that or what is wanted may have changed: `looked` says whether
+    /// holders were counted anew.
+    pub(crate) fn tell_interest(&mut self, looked: bool) {
+        // Without a tracker, or without anybody to ask, all neighbors are worth a message.
+        let all = !self.announcer.is_reachable() || self.wants_more_holders(self.now);
+        let more = all && !self.interest.all;
+        if !(looked || more || self.interest.newcomers) {
+            return;
+        }
         let interests = self.interests();
         if interests.as_slice().is_empty() {
             return;
         }
-        // Without a tracker, or without anybody to ask, all neighbors are worth a message.
-        let all = !self.announcer.is_reachable() || self.wants_more_holders(self.now);
-        let more = all && !self.interest.all;
         // Less interest is not worth a message to everybody: `Have` of what nobody wants any more
         // is rare, and ignored.
         let fresh = !self.interest.told.contains_all(interests);

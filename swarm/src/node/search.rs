@@ -225,16 +225,18 @@ impl NodeCore {
             .is_some_and(|search| recent(search.asked) || recent(search.found_asked))
     }
 
-    /// Looks for holders of everything wanted that has too few connected ones, and connects to them.
-    pub(crate) fn plan_search(&mut self, now: Instant) {
+    /// Looks for holders of everything wanted that has too few connected ones, and connects to them. Whether there was
+    /// anything to look at.
+    pub(crate) fn plan_search(&mut self, now: Instant) -> bool {
         if !self.config.peers {
-            return;
+            return false;
         }
         let short = self.is_short(now);
         let last = self.search_plan;
         let wants_more = self.wants_more_holders(now);
         let changed = last.short != short || last.wants_more != wants_more;
-        if last.due || self.search_wake <= now || changed {
+        let looks = last.due || self.search_wake <= now || changed;
+        if looks {
             let (wake, unmet) = (self.wake, self.unmet);
             (self.wake, self.unmet) = (Instant::MAX, false);
             self.search(now);
@@ -249,6 +251,7 @@ impl NodeCore {
             (self.wake, self.unmet) = (wake, unmet);
         }
         self.unmet |= self.search_plan.unmet;
+        looks
     }
 
     fn search(&mut self, now: Instant) {

@@ -264,12 +264,13 @@ impl NodeCore {
         }
     }
 
-    /// Tells neighbors what this node wants to hear of, and what it has of what they want.
-    pub(crate) fn plan_news(&mut self, now: Instant) {
+    /// Tells neighbors what this node wants to hear of, and what it has of what they want. `looked` says whether
+    /// anything came that may change how many holders there are of what.
+    pub(crate) fn plan_news(&mut self, now: Instant, looked: bool) {
         if self.neighbors.len() == 0 {
             return;
         }
-        self.tell_interest();
+        self.tell_interest(looked);
         self.tell_have(now);
     }
 
