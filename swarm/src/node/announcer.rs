@@ -48,17 +48,17 @@ impl Default for Announcer {
 }
 
 impl Announcer {
-    /// Something about a rendition changed. It is told at once, but changes within `gap` together.
-    pub(crate) fn changed(&mut self, now: Instant, rendition: RenditionKey, gap: Duration) {
+    /// Something about a rendition changed. It is told within `wait`, or with what is told before that.
+    pub(crate) fn changed(&mut self, now: Instant, rendition: RenditionKey, wait: Duration) {
         if let Err(at) = self.changes.binary_search(&rendition) {
             self.changes.insert(at, rendition);
         }
+        let at = (now + wait).max(self.gathers_until);
         if self.changes.len() > CHANGES_MAX {
             self.changes = Vec::new();
-            self.everything_at = now + gap;
-        } else if self.changes_at == Instant::MAX {
-            self.changes_at = now.max(self.gathers_until);
-            self.gathers_until = self.changes_at + gap;
+            self.everything_at = at;
+        } else {
+            self.changes_at = self.changes_at.min(at);
         }
     }
 
@@ -77,8 +77,8 @@ impl Announcer {
         self.renew_at = at;
     }
 
-    /// What is due now, if anything.
-    pub(crate) fn due(&mut self, now: Instant) -> Option<Due> {
+    /// What is due now, if anything. What changes within `gap` after that is told together.
+    pub(crate) fn due(&mut self, now: Instant, gap: Duration) -> Option<Due> {
         if !self.reachable {
             return None;
         }
@@ -88,6 +88,7 @@ impl Announcer {
             return Some(Due::Everything);
         }
         if self.changes_at <= now {
+            self.gathers_until = self.changes_at + gap;
             self.changes_at = Instant::MAX;
             return Some(Due::Changes(core::mem::take(&mut self.changes)));
         }
@@ -120,30 +121,52 @@ impl Announcer {
 mod tests {
     use super::*;
 
+    const GAP: Duration = Duration::from_secs(1);
+
     #[test]
     fn a_change_leaves_at_once_and_more_together_while_the_tracker_is_there() {
         let mut announcer = Announcer::default();
-        let (t0, gap) = (Instant::START, Duration::from_secs(1));
+        let (t0, gap) = (Instant::START, GAP);
         let after = |millis| t0 + Duration::from_millis(millis);
         let [one, two, three] = [1, 2, 3].map(RenditionKey);
-        announcer.changed(t0, two, gap);
+        announcer.changed(t0, two, Duration::ZERO);
         assert_eq!(announcer.next(), Instant::MAX);
         announcer.reachable(t0);
-        assert_eq!(announcer.due(t0), Some(Due::Everything));
-        announcer.changed(after(1_000), two, gap);
-        let due = announcer.due(after(1_000));
+        assert_eq!(announcer.due(t0, gap), Some(Due::Everything));
+        announcer.changed(after(1_000), two, Duration::ZERO);
+        let due = announcer.due(after(1_000), gap);
         assert_eq!(due, Some(Due::Changes(vec![two])));
-        announcer.changed(after(1_300), three, gap);
-        announcer.changed(after(1_500), one, gap);
-        announcer.changed(after(1_600), three, gap);
-        assert_eq!(announcer.due(after(1_600)), None);
+        announcer.changed(after(1_300), three, Duration::ZERO);
+        announcer.changed(after(1_500), one, Duration::ZERO);
+        announcer.changed(after(1_600), three, Duration::ZERO);
+        assert_eq!(announcer.due(after(1_600), gap), None);
         assert_eq!(announcer.next(), after(2_000));
-        let due = announcer.due(after(2_000));
+        let due = announcer.due(after(2_000), gap);
         assert_eq!(due, Some(Due::Changes(vec![one, three])));
         assert_eq!(announcer.next(), Instant::MAX);
-        announcer.changed(after(3_500), one, gap);
-        let due = announcer.due(after(3_500));
+        announcer.changed(after(3_500), one, Duration::ZERO);
+        let due = announcer.due(after(3_500), gap);
         assert_eq!(due, Some(Due::Changes(vec![one])));
+    }
+
+    #[test]
+    fn what_may_wait_leaves_with_what_may_not() {
+        let mut announcer = Announcer::default();
+        let after = |seconds| Instant::START + Duration::from_secs(seconds);
+        announcer.reachable(Instant::START);
+        announcer.due(Instant::START, GAP);
+        let [one, two, three] = [1, 2, 3].map(RenditionKey);
+        let wait = Duration::from_secs(30);
+        announcer.changed(after(10), three, wait);
+        announcer.changed(after(20), one, wait);
+        assert_eq!(announcer.due(after(39), GAP), None);
+        let due = announcer.due(after(40), GAP);
+        assert_eq!(due, Some(Due::Changes(vec![one, three])));
+        announcer.changed(after(50), three, wait);
+        announcer.changed(after(60), two, Duration::ZERO);
+        let due = announcer.due(after(60), GAP);
+        assert_eq!(due, Some(Due::Changes(vec![two, three])));
+        assert_eq!(announcer.next(), Instant::MAX);
     }
 
     #[test]
@@ -151,26 +174,26 @@ mod tests {
         let mut announcer = Announcer::default();
         let (t0, later) = (Instant::START, Instant::START + Duration::from_secs(1_200));
         announcer.reachable(t0);
-        assert_eq!(announcer.due(t0), Some(Due::Everything));
+        assert_eq!(announcer.due(t0, GAP), Some(Due::Everything));
         announcer.again(later);
-        assert_eq!(announcer.due(t0), None);
+        assert_eq!(announcer.due(t0, GAP), None);
         assert_eq!(announcer.next(), later);
-        assert_eq!(announcer.due(later), Some(Due::Nothing));
+        assert_eq!(announcer.due(later, GAP), Some(Due::Nothing));
         announcer.again(later);
         announcer.unreachable();
-        assert_eq!(announcer.due(later), None);
+        assert_eq!(announcer.due(later, GAP), None);
         announcer.reachable(later);
-        assert_eq!(announcer.due(later), Some(Due::Everything));
+        assert_eq!(announcer.due(later, GAP), Some(Due::Everything));
     }
 
     #[test]
     fn too_many_changes_become_everything() {
         let mut announcer = Announcer::default();
         announcer.reachable(Instant::START);
-        announcer.due(Instant::START);
+        announcer.due(Instant::START, GAP);
         for key in 0..=CHANGES_MAX as u32 {
             announcer.changed(Instant::START, RenditionKey(key), Duration::ZERO);
         }
-        assert_eq!(announcer.due(Instant::START), Some(Due::Everything));
+        assert_eq!(announcer.due(Instant::START, GAP), Some(Due::Everything));
     }
 }

@@ -210,7 +210,7 @@ impl NodeCore {
         if search.asked.is_none() {
             search.lookup_at = now;
         }
-        self.look_up(now, rendition);
+        self.look_up(now, rendition, usize::MAX);
         // An answer that does not come is none.
         !self.search_pending(now, rendition)
     }
@@ -270,7 +270,9 @@ impl NodeCore {
                     self.wake_at(until);
                     continue;
                 }
-                self.look_up(now, rendition);
+                // What was told a while ago may be outdated: who has nobody does not rely on it.
+                let lacking = if have > 0 { wanted - have } else { usize::MAX };
+                self.look_up(now, rendition, lacking);
                 self.find(now, rendition);
                 self.dial_holders(now, rendition, wanted - have);
             }
@@ -350,7 +352,25 @@ impl NodeCore {
         counts.sum()
     }
 
-    fn look_up(&mut self, now: Instant, rendition: RenditionKey) {
+    /// Whether so many holders are known that are being dialed or may be: others are not asked for before that came to
+    /// nothing.
+    fn has_untried(&self, now: Instant, rendition: RenditionKey, count: usize) -> bool {
+        if !self.config.search.untried_first {
+            return false;
+        }
+        let untried = self.availability.of(rendition).iter().filter(|claim| {
+            let peer = claim.peer;
+            let dialed = self.contacts.is_dialed(peer) && !self.contacts.is_slow(peer);
+            !claim.connected
+                && claim.believed != Believed::Nothing
+                && (dialed || self.contacts.may_dial(now, peer))
+                && !self.penalties.bars(now, peer)
+        });
+        untried.take(count).count() == count
+    }
+
+    /// Asks the tracker for holders, if it is time to and fewer than `lacking` are known that may be had.
+    fn look_up(&mut self, now: Instant, rendition: RenditionKey, lacking: usize) {
         let config = self.config.search;
         let search = self.search_of(rendition);
         if let Some(asked) = search.asked {
@@ -366,6 +386,10 @@ impl NodeCore {
         if now < at {
             return self.wake_at(at);
         }
+        if self.has_untried(now, rendition, lacking) {
+            return;
+        }
+        let search = self.search_of(rendition);
         search.asked = Some(now);
         search.lookup_at = now + search.interval;
         search.interval = search.interval.saturating_mul(2).min(config.lookup_max);

@@ -8,6 +8,7 @@ use crate::key::{PeerKey, RenditionKey, UploadId};
 use crate::limits::ANNOUNCES_PER_REQUEST_MAX;
 use crate::node::NodeCore;
 use crate::node::announcer::Due;
+use crate::node::availability::Believed;
 use crate::node::cache_policy::first_to_go;
 use crate::node::input::Keep;
 use crate::node::output::Output;
@@ -105,16 +106,32 @@ impl NodeCore {
         let unit_touched = chunks.start / EXTENT_UNIT_CHUNKS != chunks.end / EXTENT_UNIT_CHUNKS;
         let announced = self.holdings.partial(rendition).is_none_or(|p| p.announced);
         let units = self.config.news.partial_units;
-        if unit_touched && !announced && self.holdings.units(rendition) >= units {
+        if unit_touched
+            && !announced
+            && self.holdings.units(rendition) >= units
+            && self.known_full(rendition) < self.config.news.partial_below
+        {
             self.changed(now, rendition);
         }
     }
 
-    /// What can be served of a rendition changed.
+    /// Peers that are believed to hold all of it, connected or not.
+    fn known_full(&self, rendition: RenditionKey) -> usize {
+        let claims = self.availability.of(rendition).iter();
+        claims
+            .filter(|claim| claim.believed == Believed::Full)
+            .count()
+    }
+
+    /// What can be served of a rendition changed: the tracker is told at once.
     pub(crate) fn changed(&mut self, now: Instant, rendition: RenditionKey) {
+        self.changed_within(now, rendition, Duration::ZERO);
+    }
+
+    /// The same, but the news may wait for others.
+    fn changed_within(&mut self, now: Instant, rendition: RenditionKey, wait: Duration) {
         if self.uploads.allowed() {
-            let gap = self.config.news.announce_gap;
-            self.announcer.changed(now, rendition, gap);
+            self.announcer.changed(now, rendition, wait);
         }
     }
 
@@ -122,7 +139,8 @@ impl NodeCore {
         if !self.config.peers {
             return;
         }
-        while let Some(due) = self.announcer.due(now) {
+        let gap = self.config.news.announce_gap;
+        while let Some(due) = self.announcer.due(now, gap) {
             match due {
                 Due::Everything if !self.uploads.allowed() => {}
                 Due::Everything => self.announce_everything(),
@@ -208,7 +226,7 @@ impl NodeCore {
         self.neighbors.note_news(rendition);
         self.stats.evictions = self.stats.evictions.saturating_add(1);
         self.emit(Output::Evict { rendition });
-        self.changed(now, rendition);
+        self.changed_within(now, rendition, self.config.news.evictions_wait);
         true
     }
 }
