@@ -1,7 +1,7 @@
 //! How many holders a play is given: one core, its inputs by hand.
 
-use antiphon_protocol::Span;
 use antiphon_protocol::error_code::ErrorCode;
+use antiphon_protocol::{ChunkIndex, Span};
 use antiphon_swarm::node::input::{FetchEvent, NeighborEvent, TrackerEvent};
 use antiphon_swarm::node::output::Source;
 use antiphon_swarm::{Duration, FetchId, Input, Instant, NodeConfig, NodeCore, Output, PeerKey};
@@ -21,18 +21,28 @@ struct Listener {
     now: Instant,
     conduct: Conduct,
     dialed: Vec<PeerKey>,
+    lookups: usize,
     asked: Vec<(FetchId, Source, Span)>,
 }
 
 impl Listener {
+    /// Plays nothing yet.
+    fn silent() -> Self {
+        Self {
+            core: NodeCore::new(NodeConfig::antiphon(), [7; 32]),
+            now: Instant::START,
+            conduct: Conduct::Serves,
+            dialed: Vec::new(),
+            lookups: 0,
+            asked: Vec::new(),
+        }
+    }
+
     /// Plays a track that six nodes hold, whom it does not know yet.
     fn new(conduct: Conduct) -> Self {
         let mut listener = Self {
-            core: NodeCore::new(NodeConfig::antiphon(), [7; 32]),
-            now: Instant::START,
             conduct,
-            dialed: Vec::new(),
-            asked: Vec::new(),
+            ..Self::silent()
         };
         listener.tell(introduce());
         listener.tell(play());
@@ -46,6 +56,7 @@ impl Listener {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Dial { peer } => self.dialed.push(peer),
+                Output::Lookup { .. } => self.lookups += 1,
                 Output::Fetch {
                     fetch,
                     source,
@@ -178,4 +189,56 @@ fn who_reached_somebody_goes_on_trying() {
         failed += listener.fail_dials();
     }
     assert!(failed >= 60, "{failed} dials");
+}
+
+#[test]
+fn who_has_a_holder_asks_for_others_only_when_all_known_ones_were_tried() {
+    let mut listener = Listener::silent();
+    listener.tell(Input::Tracker(TrackerEvent::Reachable));
+    listener.tell(introduce());
+    listener.tell(connected(PeerKey(1)));
+    listener.tell(named(1..=6));
+    // So long ago that somebody without a holder would ask again.
+    listener.now += Duration::from_secs(6);
+    listener.tell(play());
+    for left in [2, 3, 4, 5, 6].map(PeerKey) {
+        assert_eq!((listener.dialed.pop(), listener.lookups), (Some(left), 0));
+        let (peer, event) = (left, NeighborEvent::DialFailed);
+        listener.tell(Input::Neighbor { peer, event });
+    }
+    assert_eq!((listener.dialed.pop(), listener.lookups), (None, 1));
+}
+
+/// A driver may tell of a span only when all of it is there, as long as it says when the first chunk was.
+#[test]
+fn what_is_told_at_once_counts_as_if_it_was_told_when_it_came() {
+    let rate_of = |at_once: bool| {
+        let mut listener = Listener::new(Conduct::Serves);
+        listener.tell(connected(PeerKey(1)));
+        let to_peer =
+            |(_, source, _): &&(FetchId, Source, Span)| *source == Source::Peer(PeerKey(1));
+        let (fetch, _, span) = *listener.asked.iter().find(to_peer).expect("asked");
+        let first = listener.now + Duration::from_millis(15);
+        if !at_once {
+            listener.now = first;
+            let until = ChunkIndex(span.first().0 + 1);
+            let event = FetchEvent::Verified { until };
+            listener.tell(Input::Fetch { fetch, event });
+        }
+        listener.now = first + Duration::from_millis(20);
+        let until = span.end();
+        let event = if at_once {
+            FetchEvent::Arrived { first, until }
+        } else {
+            FetchEvent::Done
+        };
+        listener.tell(Input::Fetch { fetch, event });
+        let snapshot = listener.core.snapshot();
+        let [peer] = snapshot.neighbors.as_slice() else {
+            panic!("one neighbor");
+        };
+        assert!(peer.measured);
+        (peer.rate, listener.core.held_bytes())
+    };
+    assert_eq!(rate_of(true), rate_of(false));
 }

@@ -1,6 +1,7 @@
 //! Several cores in one modelled world: streaming, failing sources, fairness, replay, and random
 //! inputs against the invariants.
 
+mod announces;
 mod continuity;
 mod deadlines;
 mod fairness;
