@@ -124,7 +124,7 @@ pub async fn ended(events: &mut mpsc::Receiver<OriginEvent>) -> anyhow::Result<F
         let OriginEvent { fetch, event } = event.context("the client ended")?;
         match event {
             FetchEvent::Done => return Ok(fetch),
-            FetchEvent::Accepted | FetchEvent::Verified { .. } => {}
+            FetchEvent::Accepted | FetchEvent::Verified { .. } | FetchEvent::Arrived { .. } => {}
             FetchEvent::Declined { .. } | FetchEvent::Corrupt | FetchEvent::Failed => {
                 bail!("fetch {fetch:?}: {event:?}")
             }

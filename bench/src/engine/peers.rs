@@ -272,7 +272,8 @@ async fn fetch_spans(node: &mut Node, served: &Served, geometry: Geometry) -> an
         if let PeerEvent::Fetch { fetch, event } = event.context("the node ended")? {
             match event {
                 FetchEvent::Done => drop(under_way.remove(&fetch)),
-                FetchEvent::Accepted | FetchEvent::Verified { .. } => {}
+                FetchEvent::Accepted | FetchEvent::Verified { .. } | FetchEvent::Arrived { .. } => {
+                }
                 FetchEvent::Declined { .. } | FetchEvent::Corrupt | FetchEvent::Failed => {
                     bail!("span {:?}: {event:?}", under_way.get(&fetch))
                 }
