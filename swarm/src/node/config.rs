@@ -433,7 +433,7 @@ impl SearchConfig {
             lookup_min: Duration::from_secs(5),
             // Guess.
             lookup_max: Duration::from_secs(120),
-            // Without, one lookup in six more (scale-hour with 50,000 users).
+            // Without, one lookup in sixteen more (scale-hour with 50,000 users, minutes 6 to 8).
             untried_first: true,
             // Guess.
             find_interval: Duration::from_secs(5),
@@ -464,8 +464,7 @@ impl NewsConfig {
             announce_gap: Duration::from_millis(800),
             // 1 MiB, a quarter of a track. Guess.
             partial_units: 4,
-            // Half of what the tracker names at once. Without, a third of all announces are of such (scale-hour with 50,000
-            // users).
+            // Half of what the tracker names at once. Without, a third of all announces are of such (as below).
             partial_below: 5,
             // What was unused longest is seldom asked for, and of a cache of 150 renditions one is dropped in some minutes:
             // of what a tracker names, one copy in a hundred is not there any more. Without, a third of all announces tell
