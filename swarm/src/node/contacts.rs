@@ -58,7 +58,8 @@ impl Contacts {
 
     /// Whether the dial to it takes so long that it does not keep others from being dialed.
     pub(crate) fn is_slow(&self, peer: PeerKey) -> bool {
-        self.at(peer).is_ok_and(|at| self.list[at].slow)
+        self.at(peer)
+            .is_ok_and(|at| self.list[at].dialing && self.list[at].slow)
     }
 
     /// When a failed peer may be dialed again.

@@ -358,14 +358,8 @@ impl NodeCore {
         if !self.config.search.untried_first {
             return false;
         }
-        let untried = self.availability.of(rendition).iter().filter(|claim| {
-            let peer = claim.peer;
-            let dialed = self.contacts.is_dialed(peer) && !self.contacts.is_slow(peer);
-            !claim.connected
-                && claim.believed != Believed::Nothing
-                && (dialed || self.contacts.may_dial(now, peer))
-                && !self.penalties.bars(now, peer)
-        });
+        let untried = self.untried(now, rendition);
+        let untried = untried.filter(|claim| !self.contacts.is_slow(claim.peer));
         untried.take(count).count() == count
     }
 

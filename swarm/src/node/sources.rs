@@ -6,7 +6,7 @@ use antiphon_protocol::{CHUNK_BYTES, ChunkIndex, Span};
 use crate::key::{FetchId, PeerKey, RenditionKey};
 use crate::limits::{REQUESTS_MAX, SPANS_PER_PEER_MAX, SPANS_TO_ORIGIN_MAX, SPANS_TO_PEERS_MAX};
 use crate::node::NodeCore;
-use crate::node::availability::Believed;
+use crate::node::availability::{Believed, Claim};
 use crate::node::output::{OriginRoute, Output, Source};
 use crate::node::picker::PROBE_CHUNKS;
 use crate::node::requests::Request;
@@ -109,10 +109,17 @@ impl NodeCore {
 
     /// Whether a holder that is not connected is being dialed or may be dialed now.
     pub(crate) fn dial_pending(&self, now: Instant, rendition: RenditionKey) -> bool {
-        if self.dials_wait(now).is_some() {
-            return false;
-        }
-        self.availability.of(rendition).iter().any(|claim| {
+        self.dials_wait(now).is_none() && self.untried(now, rendition).next().is_some()
+    }
+
+    /// The claims of holders that are not connected, but are being dialed or may be dialed now.
+    pub(crate) fn untried(
+        &self,
+        now: Instant,
+        rendition: RenditionKey,
+    ) -> impl Iterator<Item = &Claim> {
+        let claims = self.availability.of(rendition).iter();
+        claims.filter(move |claim| {
             !claim.connected
                 && claim.believed != Believed::Nothing
                 && !self.penalties.bars(now, claim.peer)

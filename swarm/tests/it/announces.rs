@@ -1,7 +1,7 @@
 //! What the tracker is told of, and when: one core, its inputs by hand.
 
 use antiphon_protocol::peer::Extent;
-use antiphon_protocol::{BitRate, ByteCount, ChunkSet, Geometry, Span};
+use antiphon_protocol::{BitRate, ByteCount, ChunkSet, Geometry};
 use antiphon_swarm::node::input::{
     Command, FetchEvent, Keep, RenditionSpec, Restored, TrackerEvent,
 };
@@ -17,7 +17,7 @@ const OLD: RenditionKey = RenditionKey(9);
 struct Listener {
     core: NodeCore,
     now: Instant,
-    asked: Vec<(FetchId, Span)>,
+    asked: Vec<FetchId>,
     evicted: Vec<RenditionKey>,
     announced: Vec<Vec<(RenditionKey, Extent)>>,
 }
@@ -59,7 +59,7 @@ impl Listener {
         self.core.handle(self.now, input);
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Fetch { fetch, span, .. } => self.asked.push((fetch, span)),
+                Output::Fetch { fetch, .. } => self.asked.push(fetch),
                 Output::Evict { rendition } => self.evicted.push(rendition),
                 Output::Announce { entries } => self.announced.push(entries),
                 _ => {}
@@ -81,7 +81,7 @@ impl Listener {
             if held(self) >= bytes {
                 return;
             }
-            for (fetch, _) in core::mem::take(&mut self.asked) {
+            for fetch in core::mem::take(&mut self.asked) {
                 if held(self) < bytes {
                     let event = FetchEvent::Done;
                     self.tell(Input::Fetch { fetch, event });
