@@ -18,6 +18,7 @@ mod people;
 mod placement;
 mod places;
 mod player;
+mod popularity;
 mod progress;
 mod releases;
 mod seat;

@@ -20,6 +20,15 @@ const fn mix(mut z: u64) -> u64 {
     z ^ z >> 31
 }
 
+/// Bits of a number in `0..1`.
+pub const UNIT_BITS: u32 = 53;
+
+/// The number that is so many steps from zero.
+#[must_use]
+pub const fn unit_of(steps: u64) -> f64 {
+    steps as f64 / (1_u64 << UNIT_BITS) as f64
+}
+
 impl Draws {
     /// The draws of `entity` in `domain` under `seed`, from the first on.
     #[must_use]
@@ -43,7 +52,12 @@ impl Draws {
 
     /// A number in `0..1`, never 1, in steps of 2^-53.
     pub const fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        unit_of(self.unit_steps())
+    }
+
+    /// The same, as how many of those steps it is.
+    pub const fn unit_steps(&mut self) -> u64 {
+        self.next() >> (u64::BITS - UNIT_BITS)
     }
 
     /// Whether something of this chance happens.

@@ -144,7 +144,9 @@ impl World {
         let restored = restored.map(|(held, spec)| Restored {
             rendition: RenditionKey(held.track),
             spec,
-            held: shelf.chunks(held.track, spec.geometry),
+            held: (!held.is_full())
+                .then(|| shelf.chunks(held.track, spec.geometry))
+                .flatten(),
             idle: Duration::from_secs(u64::try_from(second - held.used()).unwrap_or_default()),
             keep: held.keep(),
         });

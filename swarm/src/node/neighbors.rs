@@ -224,6 +224,9 @@ impl Neighbors {
 
     /// What can be served of a rendition changed: whoever wants to hear of it may be told.
     pub(crate) fn note_news(&mut self, rendition: RenditionKey) {
+        if self.places.is_empty() {
+            return;
+        }
         let hint = hint_of(rendition);
         for place in self.places.iter().filter(|p| p.hints.may_have(hint)) {
             if self.wants[place.at()].contains(rendition) {
