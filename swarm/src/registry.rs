@@ -6,6 +6,7 @@
 //! maps under 64 bytes (measured in a test). Not here: who may ask, tickets, addresses.
 
 mod crowding;
+mod entry;
 mod expiry;
 mod paged;
 mod presence;
@@ -18,6 +19,7 @@ mod tests;
 use antiphon_protocol::peer::Extent;
 
 use crate::key::{PeerKey, RenditionKey};
+use crate::registry::entry::Entry;
 use crate::registry::paged::{Numbered, Paged};
 use crate::registry::presence::Presence;
 use crate::rng::SeededRng;
@@ -140,23 +142,6 @@ const LOOKED_THROUGH: usize = 64;
 /// Peers that are joined at once. Beyond it the newcomer is not known. Guess.
 pub const PEERS_MAX: usize = 4 << 20;
 
-/// One peer holding one rendition.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    peer: PeerKey,
-    /// Seconds since the start at which it was said.
-    said: u32,
-    /// The lookup that handed it out last; zero is none.
-    handed: u32,
-    region: u8,
-    /// Of the constants below.
-    traits: u8,
-    /// A fold of the prefix, enough to spread answers.
-    prefix: u8,
-    /// In which of its peer's sessions it was said: see [`Presence`].
-    session: u8,
-}
-
 /// Who holds what among the nodes online.
 #[derive(Debug)]
 pub struct SwarmRegistry {
@@ -235,20 +220,23 @@ impl SwarmRegistry {
         peer: PeerKey,
         told: &[(RenditionKey, Option<Held>)],
     ) {
+        if told.is_empty() {
+            return;
+        }
         // Who tells of one change stands by the rest: it renews that only when nothing changes.
         let until = now + self.config.lifetime;
+        let Some(said) = self.peers.says(now, until, peer) else {
+            return;
+        };
         let mut replaced = Vec::new();
         for (at, (rendition, held)) in told.iter().enumerate() {
             self.bring(peer, told.get(at..).unwrap_or_default());
-            let Some(entry) = self.peers.says(now, until, peer, *held) else {
-                return;
-            };
-            if held.is_none() {
+            let Some(held) = held else {
                 self.drop_entry(*rendition, peer);
                 continue;
-            }
+            };
             self.sweep.note(until);
-            if let Some(gone) = self.add(*rendition, entry) {
+            if let Some(gone) = self.add(*rendition, said.of(*held)) {
                 self.peers.bring_page(gone.peer);
                 replaced.push(gone);
             }
@@ -369,6 +357,7 @@ impl SwarmRegistry {
         let room = self.peers.has_room(entry.peer);
         let entries = self.swarms.get_or_insert(rendition, Vec::new);
         let found = entry_at(entries, entry.peer);
+        let at = found.unwrap_or_else(|at| at);
         if let Some(known) = found.ok().and_then(|at| entries.get_mut(at)) {
             let stood = self.peers.stands(known);
             if !stood && !room {
@@ -376,7 +365,8 @@ impl SwarmRegistry {
             }
             let handed = if stood { known.handed } else { 0 };
             self.peers.removed(known);
-            *known = Entry { handed, ..entry };
+            *known = entry;
+            known.handed = handed;
             self.peers.added(entry.peer);
             return None;
         }
@@ -386,12 +376,12 @@ impl SwarmRegistry {
         }
         if entries.len() >= most {
             // If those known are all of more use, there is no place.
-            let gone = crowding::replace(entries, entry)?;
+            let gone = crowding::replace(entries, at, entry)?;
             self.peers.added(entry.peer);
             return Some(gone);
         }
         grow(entries);
-        entries.insert(found.unwrap_or_else(|at| at), entry);
+        entries.insert(at, entry);
         self.by_size.changed(entries.len() - 1, entries.len());
         self.peers.added(entry.peer);
         if self.by_size.entries() > self.config.entries_max {
@@ -452,23 +442,6 @@ impl Numbered for PeerKey {
 
     fn of(number: u32) -> Self {
         Self(number)
-    }
-}
-
-impl Entry {
-    const FULL: u8 = 1;
-    const UPLOADS: u8 = 2;
-
-    const fn traits(full: bool, uploads: bool) -> u8 {
-        (if full { Self::FULL } else { 0 }) | (if uploads { Self::UPLOADS } else { 0 })
-    }
-
-    const fn is_full(&self) -> bool {
-        self.traits & Self::FULL != 0
-    }
-
-    const fn uploads(&self) -> bool {
-        self.traits & Self::UPLOADS != 0
     }
 }
 

@@ -5,8 +5,9 @@
 //! taken away later (`purge.rs`). Not here: what is held.
 
 use crate::key::PeerKey;
+use crate::registry::entry::Entry;
 use crate::registry::paged::Paged;
-use crate::registry::{Entry, Held, PEER_RENDITIONS_MAX, PEERS_MAX, PeerProfile, expiry};
+use crate::registry::{PEER_RENDITIONS_MAX, PEERS_MAX, PeerProfile, expiry};
 use crate::time::{Duration, Instant};
 
 /// A joined peer.
@@ -98,27 +99,12 @@ impl Presence {
         !core::mem::take(&mut known.forgotten)
     }
 
-    /// What a joined peer says of a rendition, which renews the rest.
-    pub(super) fn says(
-        &mut self,
-        now: Instant,
-        until: Instant,
-        peer: PeerKey,
-        held: Option<Held>,
-    ) -> Option<Entry> {
+    /// What a joined peer says now of something that it has in part, which renews the rest.
+    pub(super) fn says(&mut self, now: Instant, until: Instant, peer: PeerKey) -> Option<Entry> {
         let known = self.peers.get_mut(peer)?;
         known.until = expiry::to_seconds(until);
-        let full = held == Some(Held::Full);
-        let prefix = known.profile.prefix.to_le_bytes();
-        Some(Entry {
-            peer,
-            said: expiry::to_seconds(now),
-            handed: 0,
-            region: known.profile.region,
-            traits: Entry::traits(full, known.profile.uploads),
-            prefix: prefix.into_iter().fold(0, |fold, byte| fold ^ byte),
-            session: known.session,
-        })
+        let second = expiry::to_seconds(now);
+        Some(Entry::new(peer, &known.profile, second, known.session))
     }
 
     /// Brings near where that is.
@@ -194,7 +180,7 @@ impl Presence {
 
 impl Peer {
     const fn said(&self, entry: &Entry) -> bool {
-        self.session == entry.session && self.began <= entry.said
+        self.session == entry.session() && self.began <= entry.second()
     }
 
     pub(super) const fn told(&self) -> usize {
