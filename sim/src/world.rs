@@ -135,6 +135,7 @@ pub struct World {
     marks: warm::Marks,
     scratch_outputs: VecDeque<Output>,
     scratch_flows: Vec<FlowId>,
+    glimpses: ahead::Glimpses,
 }
 
 impl World {
@@ -195,6 +196,7 @@ impl World {
             marks: warm::Marks::default(),
             scratch_outputs: VecDeque::new(),
             scratch_flows: Vec::new(),
+            glimpses: ahead::Glimpses::new(),
             scenario: Arc::clone(scenario),
         };
         world.remember_demand();

@@ -10,7 +10,8 @@ use std::collections::VecDeque;
 
 /// Bits of time one wheel resolves.
 const WHEEL_BITS: u32 = 8;
-const SLOTS: usize = 1 << WHEEL_BITS;
+/// Slots of a wheel.
+pub const SLOTS: usize = 1 << WHEEL_BITS;
 const WHEELS: usize = 5;
 /// Wheels whose slots keep the memory of their fullest moment: one more holds thousands in each.
 const WHEELS_KEPT: usize = 2;
@@ -70,6 +71,15 @@ impl<E> Wheel<E> {
         self.occupied[slot / 64] &= !(1 << (slot % 64));
         core::mem::replace(&mut self.slots[slot], spare)
     }
+}
+
+/// A stretch of time that comes.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch<'a, E> {
+    /// Its slot of the first wheel, of [`SLOTS`].
+    pub slot: usize,
+    /// What waits there, in the order it was put in.
+    pub events: &'a [(u64, E)],
 }
 
 /// The queue.
@@ -143,17 +153,24 @@ impl<E: Event> EventQueue<E> {
         Some((time, event))
     }
 
+    /// The slot of the first wheel that the present stretch of time was in.
+    #[must_use]
+    pub const fn slot(&self) -> usize {
+        (self.now >> STRETCH_BITS) as usize % SLOTS
+    }
+
     /// What waits in the next stretches of time in which something does, as far as that is known: it may yet
-    /// become more. See [`STRETCH_BITS`].
-    pub fn ahead<const COUNT: usize>(&self) -> [&[(u64, E)]; COUNT] {
+    /// become more, behind what there is. See [`STRETCH_BITS`].
+    pub fn ahead<const COUNT: usize>(&self) -> [Stretch<'_, E>; COUNT] {
         let wheel = &self.wheels[0];
-        let mut slot = (self.now >> STRETCH_BITS) as usize % SLOTS;
+        let mut slot = self.slot();
         core::array::from_fn(|_| match wheel.next(slot + 1) {
             Some(next) => {
                 slot = next;
-                wheel.slots[next].as_slice()
+                let events = wheel.slots[next].as_slice();
+                Stretch { slot, events }
             }
-            None => &[],
+            None => Stretch { slot, events: &[] },
         })
     }
 
@@ -338,10 +355,10 @@ mod tests {
         }
         let [ahead @ .., beyond] = queue.ahead::<10>();
         for (first, stretch) in (4..).step_by(4).zip(ahead) {
-            let numbers: Vec<u64> = stretch.iter().map(|(_, event)| event.1).collect();
+            let numbers: Vec<u64> = stretch.events.iter().map(|(_, event)| event.1).collect();
             assert_eq!(numbers, [first, first + 1, first + 2, first + 3]);
         }
-        assert!(beyond.is_empty());
+        assert!(beyond.events.is_empty());
     }
 
     #[test]

@@ -6,14 +6,17 @@
 
 mod concerned;
 
+pub(super) use concerned::Glimpses;
+
 use antiphon_swarm::memory::{bring, bring_bytes, bring_whole};
 use antiphon_swarm::node::input::{Message, TrackerEvent};
 use antiphon_swarm::node::output::Source;
 use antiphon_swarm::registry::Asked;
 use antiphon_swarm::{Input, NodeCore, PeerKey, RenditionKey, SwarmRegistry, lot};
 
+use crate::engine::queue::Stretch;
 use crate::world::World;
-use crate::world::ahead::concerned::Needs;
+use crate::world::ahead::concerned::{Glimpse, Needs};
 use crate::world::happening::{Deferred, Happening};
 use crate::world::online::Online;
 use crate::world::seat::Seat;
@@ -27,38 +30,55 @@ const INTERESTS: usize = 2;
 
 impl World {
     /// The next stretch of time begins.
-    pub(super) fn look_ahead(&self) {
+    pub(super) fn look_ahead(&mut self) {
+        let mut glimpses = core::mem::take(&mut self.glimpses);
+        glimpses.forget(self.queue.slot());
         let [next, second, third, fourth, fifth] = self.queue.ahead();
-        for (_, happening) in fifth {
+        for (_, happening) in fifth.events {
             self.bring_carried(*happening);
         }
-        for event in fourth {
-            self.bring_moved(event.1);
-            self.bring_contents(event.1);
-            self.for_concerned(event, |node, needs| self.bring_rows(node, needs));
-        }
-        for event in third {
-            self.for_tracker(event.1, |registry, asked| registry.bring_pages(asked));
-            self.for_concerned(event, |node, needs| self.bring_node(node, needs));
-        }
-        for event in second {
-            self.for_tracker(event.1, |registry, asked| registry.bring_places(asked));
-            self.for_concerned(event, |node, needs| self.bring_tables(node, needs));
-        }
-        for event in next {
-            self.for_tracker(event.1, |registry, asked| registry.bring_holders(asked));
-            self.for_concerned(event, |node, needs| self.bring_parts(node, needs));
-            self.bring_told(event.1);
-        }
+        self.for_each(&mut glimpses, fourth, |happening, glimpse| {
+            self.bring_moved(happening);
+            self.bring_contents(happening);
+            glimpse.for_concerned(|node, needs| self.bring_rows(node, needs));
+        });
+        self.for_each(&mut glimpses, third, |happening, glimpse| {
+            if glimpse.asks_tracker {
+                self.for_tracker(happening, |registry, asked| registry.bring_pages(asked));
+            }
+            glimpse.for_concerned(|node, needs| self.bring_node(node, needs));
+        });
+        self.for_each(&mut glimpses, second, |happening, glimpse| {
+            if glimpse.asks_tracker {
+                self.for_tracker(happening, |registry, asked| registry.bring_places(asked));
+            }
+            glimpse.for_concerned(|node, needs| self.bring_tables(node, needs));
+        });
+        self.for_each(&mut glimpses, next, |happening, glimpse| {
+            if glimpse.asks_tracker {
+                self.for_tracker(happening, |registry, asked| registry.bring_holders(asked));
+            }
+            glimpse.for_concerned(|node, needs| self.bring_parts(node, needs));
+            if glimpse.tells {
+                self.bring_told(happening);
+            }
+        });
+        self.glimpses = glimpses;
     }
 
-    fn for_concerned(&self, (time, happening): &(u64, Happening), bring: impl Fn(u32, Needs)) {
-        let [one, other] = self.concerned(*time, *happening);
-        if let Some((node, needs)) = one {
-            bring(node, needs);
-        }
-        if let Some((node, needs)) = other {
-            bring(node, needs);
+    /// Calls `bring` with each event of a stretch, and whom it concerns.
+    fn for_each(
+        &self,
+        glimpses: &mut Glimpses,
+        stretch: Stretch<'_, Happening>,
+        bring: impl Fn(Happening, Glimpse),
+    ) {
+        let known = glimpses.of(stretch.slot);
+        for (at, (time, happening)) in stretch.events.iter().enumerate() {
+            if at == known.len() {
+                known.push(self.glimpse(*time, *happening));
+            }
+            bring(*happening, known[at]);
         }
     }
 

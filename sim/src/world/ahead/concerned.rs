@@ -4,6 +4,7 @@ use antiphon_swarm::node::input::{Message, TrackerEvent};
 use antiphon_swarm::node::output::Source;
 use antiphon_swarm::{Input, PeerKey};
 
+use crate::engine::queue::SLOTS;
 use crate::world::World;
 use crate::world::happening::{Deferred, Happening};
 use crate::world::transfers::Transfer;
@@ -30,30 +31,90 @@ pub(super) enum Needs {
 }
 
 /// Whom an event concerns.
-pub(super) type Concerned = [Option<(u32, Needs)>; 2];
+type Concerned = [Option<(u32, Needs)>; 2];
+
+/// What is found out once about an event that comes: each step asks for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Glimpse {
+    concerned: Concerned,
+    /// Whether it is a lookup or an announce.
+    pub(super) asks_tracker: bool,
+    /// Whether somebody tells or asks somebody else something.
+    pub(super) tells: bool,
+}
+
+impl Glimpse {
+    pub(super) fn for_concerned(&self, bring: impl Fn(u32, Needs)) {
+        let [one, other] = self.concerned;
+        if let Some((node, needs)) = one {
+            bring(node, needs);
+        }
+        if let Some((node, needs)) = other {
+            bring(node, needs);
+        }
+    }
+}
+
+/// Those of the events in each slot of the queue's first wheel, as far as they were looked at. What has changed since
+/// then is seen when the event happens. By default without slots, as what is left in its place while it is in use.
+#[derive(Debug, Default)]
+pub(in crate::world) struct Glimpses {
+    slots: Vec<Vec<Glimpse>>,
+}
+
+impl Glimpses {
+    pub(in crate::world) fn new() -> Self {
+        Self {
+            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+        }
+    }
+
+    /// The events of a slot are happening.
+    pub(super) fn forget(&mut self, slot: usize) {
+        self.slots[slot].clear();
+    }
+
+    pub(super) fn of(&mut self, slot: usize) -> &mut Vec<Glimpse> {
+        &mut self.slots[slot]
+    }
+}
 
 impl World {
-    pub(super) fn concerned(&self, time: u64, happening: Happening) -> Concerned {
+    pub(super) fn glimpse(&self, time: u64, happening: Happening) -> Glimpse {
+        let mut glimpse = Glimpse {
+            concerned: [None; 2],
+            asks_tracker: false,
+            tells: false,
+        };
         match happening {
             Happening::Due { node } => {
                 let wakes = self.is_woken(node, time);
-                [wakes.then_some((node, Needs::Plans)), None]
+                glimpse.concerned = [wakes.then_some((node, Needs::Plans)), None];
             }
             Happening::Playhead { user, turn } => {
                 let looks = self.is_looked_at(user, turn, time);
-                [looks.then_some((user, Needs::Player)), None]
+                glimpse.concerned = [looks.then_some((user, Needs::Player)), None];
             }
-            Happening::Deferred { .. } => self
-                .waiting(happening)
-                .map_or([None; 2], Deferred::concerned),
-            Happening::Arrival { user } => [Some((user, Needs::Alone)), None],
+            Happening::Deferred { .. } => {
+                if let Some(deferred) = self.waiting(happening) {
+                    deferred.glimpse(&mut glimpse);
+                }
+            }
+            Happening::Arrival { user } => glimpse.concerned = [Some((user, Needs::Alone)), None],
             Happening::Departure { user, .. }
             | Happening::Listen { user, .. }
-            | Happening::Licensed { user, .. } => [Some((user, Needs::Player)), None],
-            _ => self
-                .transfer(happening)
-                .map_or([None; 2], |transfer| concerned(transfer, happening)),
+            | Happening::Licensed { user, .. } => {
+                glimpse.concerned = [Some((user, Needs::Player)), None];
+            }
+            _ => {
+                if let Some(transfer) = self.transfer(happening) {
+                    glimpse.concerned = concerned(transfer, happening);
+                    // Whom something comes to plans with it instead.
+                    glimpse.tells = !matches!(happening, Happening::Arrive { .. });
+                }
+            }
         }
+        glimpse
     }
 }
 
@@ -73,12 +134,14 @@ fn concerned(transfer: &Transfer, happening: Happening) -> Concerned {
 }
 
 impl Deferred {
-    const fn concerned(&self) -> Concerned {
-        match self {
+    const fn glimpse(&self, glimpse: &mut Glimpse) {
+        glimpse.concerned = match self {
             Self::Dialed { from, to, .. } => {
+                glimpse.tells = true;
                 [Some((*from, Needs::Plans)), Some((*to, Needs::Meets))]
             }
             Self::Message { to, message, .. } => {
+                glimpse.tells = true;
                 let needs = match message {
                     // What a holder has now may be asked of it.
                     Message::Have { .. } => Needs::Plans,
@@ -89,12 +152,19 @@ impl Deferred {
             Self::Input { node, input, .. } => {
                 let needs = match input {
                     Input::Tracker(TrackerEvent::Announced { .. }) => Needs::Alone,
-                    Input::UploadEnded { .. } => Needs::Ends,
+                    Input::UploadEnded { .. } => {
+                        glimpse.tells = true;
+                        Needs::Ends
+                    }
                     _ => Needs::Plans,
                 };
                 [Some((*node, needs)), None]
             }
-            _ => [None; 2],
-        }
+            Self::Lookup { .. } | Self::Announce { .. } => {
+                glimpse.asks_tracker = true;
+                [None; 2]
+            }
+            Self::Placement { .. } | Self::Gone { .. } => [None; 2],
+        };
     }
 }
