@@ -129,6 +129,10 @@ pub struct World {
     faults: faults::State,
     tally: Tally,
     inputs: u64,
+    /// How often the rules were due to be checked.
+    checked: u64,
+    /// The node that was told something and has not decided yet what follows.
+    told: Option<u32>,
     broken: Option<Broken>,
     /// One listener whose play is written down; nothing in a run.
     watch: Option<Box<watch::Watch>>,
@@ -191,6 +195,8 @@ impl World {
             tracker_free_at: 0,
             faults: faults::State::default(),
             inputs: 0,
+            checked: 0,
+            told: None,
             broken: None,
             watch: None,
             marks: warm::Marks::default(),

@@ -64,13 +64,23 @@ impl NodeCore {
             }
         }
         for request in self.requests.iter() {
-            if !self.wants(request.rendition) {
-                return Err(format!("{request:?} is in flight though nothing wants it"));
-            }
             if let crate::node::output::Source::Peer(peer) = request.source
                 && self.neighbors.by_key(peer).is_none()
             {
                 return Err(format!("{request:?} is in flight from a peer that is gone"));
+            }
+        }
+        if !self.undecided.any {
+            self.decisions_are_sound()?;
+        }
+        Ok(())
+    }
+
+    /// What holds between an input and the decisions that follow only afterwards.
+    fn decisions_are_sound(&self) -> Result<(), String> {
+        for request in self.requests.iter() {
+            if !self.wants(request.rendition) {
+                return Err(format!("{request:?} is in flight though nothing wants it"));
             }
         }
         if self.poll_timeout().is_some_and(|wake| wake <= self.now) {

@@ -8,8 +8,8 @@
 //! # The contract of [`NodeCore`]
 //!
 //! ```text
-//! handle(now, input)                 one event at a time
-//! poll_output() -> Option<Output>    drained to None after every handle
+//! handle(now, input)                 one event at a time, all of one moment
+//! poll_output() -> Option<Output>    decides what follows; drained to None before time passes
 //! poll_timeout() -> Option<Instant>  then one deadline; Input::Timeout is due at it
 //! ```
 //!

@@ -1,7 +1,8 @@
 //! [`NodeCore`]: owns the policies, routes inputs to them, collects their outputs.
 //!
-//! Each input first changes state. If that can change a plan (`concern.rs`), one pass of plans decides
-//! what follows and when to look again. Not here: any single policy; each has its own module.
+//! Each input changes state. When the outputs are asked for, and what came can change a plan (`concern.rs`), one pass
+//! of plans decides what follows and when to look again: one for all that came since, so a driver that hands in
+//! everything of one moment before it asks pays for one. Not here: any single policy; each has its own module.
 
 mod announcer;
 mod availability;
@@ -55,7 +56,7 @@ pub use stats::{Snapshot, Stats};
 use crate::key::RenditionKey;
 use crate::node::announcer::Announcer;
 use crate::node::availability::Availability;
-use crate::node::concern::Concern;
+use crate::node::concern::{Concern, Undecided};
 use crate::node::contacts::Contacts;
 use crate::node::holdings::Holdings;
 use crate::node::input::{Budget, Expected};
@@ -100,6 +101,8 @@ pub struct NodeCore {
     /// Asks for something to keep since something was offered.
     pub(crate) placements_in_vain: u8,
     pub(crate) search_plan: SearchPlan,
+    /// What came since the last decision.
+    pub(crate) undecided: Undecided,
     pub(crate) interest: Interest,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) playback: Option<Playback>,
@@ -162,6 +165,7 @@ impl NodeCore {
             availability: Availability::default(),
             neighbors: Neighbors::default(),
             interest: Interest::default(),
+            undecided: Undecided::default(),
             have_wake: Instant::MAX,
             contacts: Contacts::default(),
             penalties: Penalties::default(),
@@ -185,7 +189,8 @@ impl NodeCore {
         }
     }
 
-    /// Takes one event in. Drain [`NodeCore::poll_output`] afterwards.
+    /// Takes one event in. What follows is decided when [`NodeCore::poll_output`] is called next; drain that before
+    /// time passes.
     ///
     /// # Panics
     ///
@@ -199,24 +204,48 @@ impl NodeCore {
         self.now = now;
         self.hold_playhead(now);
         // An input that concerns others leaves the node's own plans and deadline as they are.
-        let concern = self.concern(&input);
+        let concern = match self.undecided.plans {
+            true => Concern::Plans,
+            false => self.concern(&input),
+        };
         self.search_plan.due |= concern::concerns_search(&input);
         let ends_dial = concern::ends_dial(&input);
         let complete = self.holdings.complete();
         self.take_in(now, input);
-        let concerns = match concern {
-            Concern::None => false,
-            Concern::Unmet => self.unmet,
+        // With a complete rendition its play, pin or expectation is over.
+        let completed = self.holdings.complete() != complete;
+        let plans = match concern {
+            Concern::None => completed,
+            Concern::Unmet => completed || self.unmet,
+            Concern::Progress => completed || !self.is_short(now),
             Concern::Plans => true,
         };
-        // With a complete rendition its play, pin or expectation is over.
-        let concerns = concerns || self.holdings.complete() != complete;
-        let concerns = self.watch_dials(now) || concerns;
+        let undecided = &mut self.undecided;
+        undecided.any = true;
+        undecided.plans |= plans;
+        undecided.requests |= concern == Concern::Progress;
+        undecided.dials |= ends_dial;
+    }
+
+    /// Decides what follows from what came since the last decision.
+    fn decide(&mut self) {
+        let Undecided {
+            any,
+            plans,
+            requests,
+            dials,
+        } = core::mem::take(&mut self.undecided);
+        if !any {
+            return;
+        }
+        let now = self.now;
+        let concerns = self.watch_dials(now) || plans;
         let due = self.wake <= now || self.search_wake <= now;
-        if concerns || due || self.hedge_wake <= now && self.watch_requests(now) {
+        let looks = requests || self.hedge_wake <= now;
+        if concerns || due || looks && self.watch_requests(now) {
             self.plan(now);
         } else if !self.shut_down {
-            if ends_dial && self.search_wake < Instant::MAX {
+            if dials && self.search_wake < Instant::MAX {
                 // Holders are being looked for, and this may be one.
                 self.plan_search(now);
             }
@@ -261,19 +290,29 @@ impl NodeCore {
         }
     }
 
-    /// [`NodeCore::handle`] with the outputs added to a queue of the driver's, so that many nodes
-    /// share one: nothing is left for [`NodeCore::poll_output`].
+    /// [`NodeCore::handle`] with the outputs added to a queue of the driver's, so that many nodes share one. What
+    /// follows comes with [`NodeCore::drain_into`].
     pub fn handle_into(&mut self, now: Instant, input: Input, outputs: &mut VecDeque<Output>) {
+        self.with_outputs(outputs, |core| core.handle(now, input));
+    }
+
+    /// All effects to carry out, added to the same queue: nothing is left for [`NodeCore::poll_output`].
+    pub fn drain_into(&mut self, outputs: &mut VecDeque<Output>) {
+        self.with_outputs(outputs, Self::decide);
+    }
+
+    fn with_outputs(&mut self, outputs: &mut VecDeque<Output>, act: impl FnOnce(&mut Self)) {
         if !self.outputs.is_empty() {
             outputs.append(&mut self.outputs);
         }
         core::mem::swap(&mut self.outputs, outputs);
-        self.handle(now, input);
+        act(self);
         core::mem::swap(&mut self.outputs, outputs);
     }
 
     /// The next effect to carry out, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
+        self.decide();
         let output = self.outputs.pop_front();
         if output.is_none() && self.outputs.capacity() > 4 {
             // An idle node keeps no queue.

@@ -1,7 +1,7 @@
 //! Spans arriving: from the line to the shelf, the core and the player.
 
 use antiphon_protocol::ChunkIndex;
-use antiphon_swarm::node::input::{FetchEvent, StoreEvent};
+use antiphon_swarm::node::input::FetchEvent;
 use antiphon_swarm::node::output::Source;
 use antiphon_swarm::{Input, RenditionKey};
 
@@ -46,7 +46,8 @@ impl World {
                 until: ChunkIndex(mark),
             }
         };
-        self.feed(node, Input::Fetch { fetch, event });
+        self.catch_up(node);
+        self.hand_in(node, Input::Fetch { fetch, event });
         self.data_arrived(node, track);
         2
     }
@@ -73,9 +74,9 @@ impl World {
         }
     }
 
+    /// The core counts it as gone from when it decided that, and needs not hear that it is.
     pub(super) fn evict(&mut self, node: u32, rendition: RenditionKey) {
         self.seats[node as usize].shelf.remove(rendition.0);
-        self.feed_after(0, node, Input::Store(StoreEvent::Evicted { rendition }));
     }
 
     /// Whether the track plays or is expected.

@@ -9,16 +9,21 @@ use crate::world::wakes::NEVER;
 use crate::world::{Broken, World};
 
 impl World {
-    /// Hands an input to a core, behind everything that has arrived by then.
+    /// Hands an input to a core, behind everything that has arrived by then, and carries out what follows.
     pub(super) fn feed(&mut self, node: u32, input: Input) {
         if is_acted_on(&input) {
             self.catch_up(node);
         }
-        self.feed_behind(node, input);
+        self.hand_in(node, input);
+        self.decide();
     }
 
-    /// Hands an input to a core that knows of everything before.
-    pub(super) fn feed_behind(&mut self, node: u32, input: Input) {
+    /// Hands an input to a core that knows of everything before. What follows comes with [`Self::decide`], at the end
+    /// of the event at the latest: once for all that a node is told in one moment.
+    pub(super) fn hand_in(&mut self, node: u32, input: Input) {
+        if self.told != Some(node) {
+            self.decide();
+        }
         if self.watch.is_some() {
             self.watch_input(node, &input);
         }
@@ -28,11 +33,33 @@ impl World {
         if online.is_program {
             return;
         }
-        let core = &mut online.core;
         let now = Instant::from_micros(self.now);
-        core.handle_into(now, input, &mut self.scratch_outputs);
+        online
+            .core
+            .handle_into(now, input, &mut self.scratch_outputs);
         self.inputs += 1;
-        if self.inputs.is_multiple_of(self.check_every)
+        self.told = Some(node);
+    }
+
+    /// Whether it was told something, and has not decided yet what follows.
+    pub(super) fn is_undecided(&self, node: u32) -> bool {
+        self.told == Some(node)
+    }
+
+    /// Carries out what follows for the node that was told something, if one was.
+    pub(super) fn decide(&mut self) {
+        let Some(node) = self.told.take() else {
+            return;
+        };
+        let Some(online) = self.seats[node as usize].online.as_deref_mut() else {
+            // It has left in the meantime.
+            self.scratch_outputs.clear();
+            return;
+        };
+        let core = &mut online.core;
+        core.drain_into(&mut self.scratch_outputs);
+        let checked = self.inputs / self.check_every;
+        if checked != self.checked
             && let Err(violation) = invariants::check(core)
         {
             let seconds = self.now as f64 / 1e6;
@@ -42,6 +69,7 @@ impl World {
                 violation,
             });
         }
+        self.checked = checked;
         let due = core.poll_timeout().map_or(NEVER, Instant::as_micros);
         // Nothing that is carried out feeds a core, so the list is of this one alone.
         while let Some(output) = self.scratch_outputs.pop_front() {

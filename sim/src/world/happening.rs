@@ -142,6 +142,7 @@ impl World {
                 (0, 0)
             }
         };
+        self.decide();
         self.digest
             .note(self.now, class, u64::from(entity), outcome);
     }

@@ -55,8 +55,9 @@ impl World {
         let (session, expected) = (online.session, online.expected);
         if self.now >= online.listening_until {
             self.drop_expected(user);
-            self.feed(user, Input::Command(Command::Stop));
-            self.feed(user, Input::Command(Command::Expect { next: Vec::new() }));
+            self.catch_up(user);
+            self.hand_in(user, Input::Command(Command::Stop));
+            self.hand_in(user, Input::Command(Command::Expect { next: Vec::new() }));
             let idle = self.idle_time(user);
             return self.after(idle, Happening::Listen { user, session });
         }
@@ -148,11 +149,11 @@ impl World {
         let rendition = RenditionKey(track);
         if expected.is_none() {
             // What was expected was introduced when its license was asked for.
-            self.feed(user, Input::Command(Command::Introduce { rendition, spec }));
+            self.hand_in(user, Input::Command(Command::Introduce { rendition, spec }));
         }
         let play = PlayId(u64::from(number));
         let from = ChunkIndex(0);
-        self.feed(
+        self.hand_in(
             user,
             Input::Command(Command::Play {
                 play,
@@ -189,6 +190,7 @@ impl World {
             return 0;
         };
         playing.licensed = true;
+        self.catch_up(user);
         self.watch_player(user, play, Moment::Licensed);
         self.try_start(user);
         self.prepare_next(user, play);
@@ -204,7 +206,7 @@ impl World {
         }
         let spec = self.music.spec(track);
         let rendition = RenditionKey(track);
-        self.feed(user, Input::Command(Command::Introduce { rendition, spec }));
+        self.hand_in(user, Input::Command(Command::Introduce { rendition, spec }));
         let second = (self.now / 1_000_000) as i32;
         let lease = self.scenario.tracker.lease.0 as i32;
         let held = self.seats[user as usize].shelf.get(track);
@@ -226,7 +228,7 @@ impl World {
             }];
             let expect = Input::Command(Command::Expect { next });
             if leased {
-                return self.feed(user, expect);
+                return self.hand_in(user, expect);
             }
             // Behind the holders, which came with the license.
             self.feed_after(delay + 1, user, expect);

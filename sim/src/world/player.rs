@@ -235,7 +235,7 @@ impl World {
 
     fn tell_playhead(&mut self, user: u32, byte: u64, playing: bool) {
         let chunk = ChunkIndex::of_byte(byte);
-        self.feed(user, Input::Command(Command::Playhead { chunk, playing }));
+        self.hand_in(user, Input::Command(Command::Playhead { chunk, playing }));
     }
 
     /// The byte before which the sound must stop for want of data.
@@ -327,7 +327,7 @@ impl World {
             self.watch_player(user, playing.number, jumped);
             self.hurry(user);
             let to = ChunkIndex::of_byte(to);
-            self.feed(user, Input::Command(Command::Seek { to }));
+            self.hand_in(user, Input::Command(Command::Seek { to }));
             self.try_start(user);
             return 2;
         }
@@ -342,6 +342,7 @@ impl World {
             self.plan_playhead(user);
             return 4;
         }
+        self.decide();
         let cause = self.stall_cause(user, playing.track, wall);
         playing.stalls += 1;
         playing.cause.get_or_insert(cause);

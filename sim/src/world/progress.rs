@@ -237,7 +237,7 @@ impl World {
                 None => FetchEvent::Verified { until },
             };
             let fetch = transfer.fetch;
-            self.feed_behind(node, Input::Fetch { fetch, event });
+            self.hand_in(node, Input::Fetch { fetch, event });
         }
     }
 

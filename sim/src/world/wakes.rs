@@ -95,16 +95,17 @@ impl World {
             return false;
         }
         (wake.queued, wake.behind) = (wake.behind, NEVER);
-        if wake.due <= now {
-            self.catch_up(node);
+        if wake.due > now {
+            self.secure_wake(node);
+            return false;
         }
-        let due = self.seats[node as usize].wake.due;
-        if due <= now {
-            self.feed_behind(node, Input::Timeout);
-            return true;
+        self.catch_up(node);
+        if !self.is_undecided(node) {
+            // Else it decides with what it was told.
+            self.hand_in(node, Input::Timeout);
         }
-        self.secure_wake(node);
-        false
+        self.decide();
+        true
     }
 
     /// Whether each core that waits for a wake-up will be woken or hear something before.

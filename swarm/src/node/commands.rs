@@ -60,11 +60,11 @@ impl NodeCore {
     }
 
     pub(crate) fn handle_store(&mut self, now: Instant, event: StoreEvent) {
-        if let Some(play) = &mut self.playback {
-            play.note_loss();
-        }
         match event {
             StoreEvent::Lost { rendition, span } => {
+                if let Some(play) = &mut self.playback {
+                    play.note_loss();
+                }
                 if !self.holdings.lose(rendition, span) {
                     return self.ignore();
                 }

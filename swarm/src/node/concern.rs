@@ -18,8 +18,23 @@ pub(crate) enum Concern {
     None,
     /// Something, if the last plan left anything over: a request has ended, or a holder came.
     Unmet,
+    /// Something, if with it the play is not short of data any more, or if a request proves to be late.
+    Progress,
     /// Something in any case.
     Plans,
+}
+
+/// What came since the last decision, and so what that has to look at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Undecided {
+    /// Whether anything did.
+    pub(crate) any: bool,
+    /// Whether a plan may change.
+    pub(crate) plans: bool,
+    /// Whether requests of the play got on.
+    pub(crate) requests: bool,
+    /// Whether a neighbor came, or did not.
+    pub(crate) dials: bool,
 }
 
 impl NodeCore {
@@ -59,12 +74,12 @@ impl NodeCore {
             Input::Command(Command::Playhead { chunk, playing }) => {
                 plans_if(!self.is_as_expected(*chunk, *playing) || !self.is_calm())
             }
-            // What a play far ahead was asked for arrives, as planned.
+            // What was asked for arrives, as planned.
             Input::Fetch { fetch, event } => match event {
                 FetchEvent::Arrived { until, .. } if !self.ends_with(*fetch, *until) => {
-                    plans_if(!self.is_calm())
+                    self.progress()
                 }
-                FetchEvent::Accepted | FetchEvent::Verified { .. } => plans_if(!self.is_calm()),
+                FetchEvent::Accepted | FetchEvent::Verified { .. } => self.progress(),
                 FetchEvent::Arrived { .. } | FetchEvent::Done if self.is_calm() => Concern::Unmet,
                 FetchEvent::Arrived { .. }
                 | FetchEvent::Done
@@ -73,6 +88,15 @@ impl NodeCore {
                 | FetchEvent::Failed => Concern::Plans,
             },
             Input::Command(_) | Input::Tracker(_) | Input::Store(_) => Concern::Plans,
+        }
+    }
+
+    /// What it means that a request gets on: nothing where the play is far ahead.
+    fn progress(&self) -> Concern {
+        if self.is_calm() {
+            Concern::None
+        } else {
+            Concern::Progress
         }
     }
 
