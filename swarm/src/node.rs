@@ -218,12 +218,13 @@ impl NodeCore {
             Concern::None => completed,
             Concern::Unmet => completed || self.unmet,
             Concern::Progress => completed || !self.is_short(now),
+            Concern::Ended => completed || self.unmet || !self.is_short(now),
             Concern::Plans => true,
         };
         let undecided = &mut self.undecided;
         undecided.any = true;
         undecided.plans |= plans;
-        undecided.requests |= concern == Concern::Progress;
+        undecided.requests |= matches!(concern, Concern::Progress | Concern::Ended);
         undecided.dials |= ends_dial;
     }
 
@@ -396,6 +397,19 @@ impl NodeCore {
             self.search_wake = Instant::MAX;
             return;
         }
+        let lacks = self.lacks_something();
+        let looked = lacks && self.plan_fetches(now);
+        if !lacks {
+            self.stop_searching();
+        }
+        self.plan_placement(now);
+        self.plan_news(now, looked);
+        self.plan_cache(now);
+        self.plan_announces(now);
+    }
+
+    /// What to fetch, from whom, and where to find holders. Whether that was looked at.
+    fn plan_fetches(&mut self, now: Instant) -> bool {
         self.finish_pins();
         self.cancel_unwanted();
         self.give_up_silent(now);
@@ -403,10 +417,7 @@ impl NodeCore {
         self.plan_play(now);
         self.plan_prefetch(now);
         self.plan_pins(now);
-        self.plan_placement(now);
-        self.plan_news(now, looked);
-        self.plan_cache(now);
-        self.plan_announces(now);
+        looked
     }
 
     /// Heap memory of this node's tables, without what its configuration shares. For memory

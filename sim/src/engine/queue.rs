@@ -350,7 +350,10 @@ mod tests {
         let mut queue = EventQueue::new();
         for number in 0..40_u64 {
             // Stretches 0, 3, 6 ...
-            queue.push(number / 4 * 3 * (1 << STRETCH_BITS) + number % 4 + 1, Numbered(0, number));
+            queue.push(
+                number / 4 * 3 * (1 << STRETCH_BITS) + number % 4 + 1,
+                Numbered(0, number),
+            );
         }
         for number in 0..4 {
             assert_eq!(queue.pop(u64::MAX).map(|(_, event)| event.1), Some(number));

@@ -9,10 +9,11 @@ const PIECE_BITS: u32 = 10;
 /// Bits of a draw behind those.
 const WITHIN_BITS: u32 = UNIT_BITS - PIECE_BITS;
 
-/// A piece over which ranks grow by more is not used: its error might be far from that where it was looked at.
+/// A piece over which ranks grow by more is not used: its error might be far from that where it was looked at. Guess; a
+/// test compares the ranks with those of the exact way.
 const GROWTH_MAX: f64 = 1.1;
 
-/// What a piece may be off, as a multiple of what it is where it was looked at.
+/// What a piece may be off, as a multiple of what it is where it was looked at. Guess, as that is.
 const CAUTION: f64 = 8.0;
 
 /// Zipf's law over ranks 1 to `n`, drawn by rejection and inversion (Hörmann and Derflinger 1996). The inverse

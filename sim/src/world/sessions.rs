@@ -144,9 +144,7 @@ impl World {
         let restored = restored.map(|(held, spec)| Restored {
             rendition: RenditionKey(held.track),
             spec,
-            held: (!held.is_full())
-                .then(|| shelf.chunks(held.track, spec.geometry))
-                .flatten(),
+            held: shelf.chunks(*held, spec.geometry),
             idle: Duration::from_secs(u64::try_from(second - held.used()).unwrap_or_default()),
             keep: held.keep(),
         });

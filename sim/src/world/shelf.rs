@@ -188,12 +188,15 @@ impl Shelf {
         self.parts.iter().rev().find(|part| part.track == track)
     }
 
-    /// The chunks held of a track that is incomplete or in use.
-    pub(super) fn chunks(&self, track: u32, geometry: Geometry) -> Option<ChunkSet> {
-        match self.part(track) {
+    /// The chunks held of a track that is not complete.
+    pub(super) fn chunks(&self, held: Held, geometry: Geometry) -> Option<ChunkSet> {
+        if held.is_full() {
+            return None;
+        }
+        match self.part(held.track) {
             Some(part) => Some(part.held.clone()),
             None => self
-                .begun(track)
+                .begun(held.track)
                 .map(|chunks| ChunkSet::run(geometry, chunks)),
         }
     }
@@ -397,7 +400,8 @@ mod tests {
         assert!(shelf.part(7).is_none() && shelf.knows(7));
         assert_eq!(shelf.first_missing(7, ChunkIndex(1)), Some(ChunkIndex(4)));
         assert_eq!(shelf.first_missing(7, ChunkIndex(6)), Some(ChunkIndex(6)));
-        assert_eq!(shelf.chunks(7, geometry), Some(ChunkSet::run(geometry, 4)));
+        let held = shelf.get(7).and_then(|held| shelf.chunks(held, geometry));
+        assert_eq!(held, Some(ChunkSet::run(geometry, 4)));
         let added = shelf.add(7, 3..6, Sender::Origin, (geometry, 100));
         assert_eq!((added.new, added.known), (2 * 16_384, 16_384));
         let part = shelf.part(7).expect("in use");
@@ -411,7 +415,7 @@ mod tests {
         let part = shelf.part(7).expect("it has a gap");
         assert_eq!(part.held.len(), 7);
         shelf.remove(7);
-        assert!(!shelf.knows(7) && shelf.chunks(7, geometry).is_none());
+        assert!(!shelf.knows(7));
     }
 
     #[test]

@@ -39,6 +39,7 @@ impl NodeCore {
             Command::Seek { to } => {
                 if let Some(play) = &mut self.playback {
                     play.seek(now, to);
+                    play.settled = self.holdings.partial(play.rendition).is_none();
                     self.cancel_passed(to);
                 }
             }
@@ -104,6 +105,7 @@ impl NodeCore {
         self.origin.retry();
         let mut playback = Playback::new(now, play, rendition, from, spec);
         playback.holders_told = self.holders_at_start(now, rendition);
+        playback.settled = self.holdings.partial(rendition).is_none();
         self.playback = Some(playback);
         self.drop_unwanted();
     }
@@ -199,6 +201,15 @@ impl NodeCore {
                 .iter()
                 .any(|expected| expected.rendition == rendition)
             || self.active_pins().any(|pinned| pinned == rendition)
+    }
+
+    /// Whether something that is wanted is incomplete, or still on its way.
+    pub(crate) fn lacks_something(&self) -> bool {
+        let lacks = |rendition| self.holdings.partial(rendition).is_some();
+        !self.pins.is_empty()
+            || self.requests.len() > 0
+            || self.playback.is_some_and(|play| lacks(play.rendition))
+            || self.expected.iter().any(|next| lacks(next.rendition))
     }
 
     /// After a jump: ends requests for what lies behind, other than the setup.

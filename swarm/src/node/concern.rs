@@ -20,6 +20,8 @@ pub(crate) enum Concern {
     Unmet,
     /// Something, if with it the play is not short of data any more, or if a request proves to be late.
     Progress,
+    /// The same, or if the last plan left anything over.
+    Ended,
     /// Something in any case.
     Plans,
 }
@@ -81,11 +83,10 @@ impl NodeCore {
                 }
                 FetchEvent::Accepted | FetchEvent::Verified { .. } => self.progress(),
                 FetchEvent::Arrived { .. } | FetchEvent::Done if self.is_calm() => Concern::Unmet,
-                FetchEvent::Arrived { .. }
-                | FetchEvent::Done
-                | FetchEvent::Declined { .. }
-                | FetchEvent::Corrupt
-                | FetchEvent::Failed => Concern::Plans,
+                FetchEvent::Arrived { .. } | FetchEvent::Done => Concern::Ended,
+                FetchEvent::Declined { .. } | FetchEvent::Corrupt | FetchEvent::Failed => {
+                    Concern::Plans
+                }
             },
             Input::Command(_) | Input::Tracker(_) | Input::Store(_) => Concern::Plans,
         }

@@ -28,7 +28,7 @@ pub(crate) struct Playback {
     pub(crate) began: Instant,
     /// Whether sound has come out since.
     pub(crate) started: bool,
-    /// Whether 5 s were buffered since: from then on the full ladder holds.
+    /// Whether 5 s were buffered since, or all is here: from then on the full ladder holds.
     pub(crate) settled: bool,
     /// Whether the tracker named the rendition's holders since, be it none.
     pub(crate) holders_told: bool,

@@ -68,7 +68,8 @@ impl NodeCore {
             let ahead = self.config.ahead;
             let mut chunks = self.config.start.head_chunks;
             let head = partial.held.present_until(ChunkIndex(0));
-            let lacks_head = head.0 < chunks.min(partial.held.chunk_count());
+            let head_end = chunks.min(partial.held.chunk_count());
+            let lacks_head = head.0 < head_end;
             let probable = expected.chance_permille >= ahead.rest_chance_permille;
             if probable && self.is_time_for_start(now, left) {
                 let music = rate.bytes_in(media(ahead.next_start));
@@ -78,9 +79,6 @@ impl NodeCore {
             }
             // Without a play there is no hurry, and only the next one is worth the origin.
             let due = left.is_some_and(|left| left < ahead.origin_head_below);
-            if let Some(left) = left.filter(|_| !due && lacks_head) {
-                self.wake_at(now + left.saturating_sub(ahead.origin_head_below));
-            }
             self.fetch_wish(
                 now,
                 Wish {
@@ -91,6 +89,15 @@ impl NodeCore {
                     need: left.unwrap_or(self.config.ladder.background),
                 },
             );
+            // Mostly it is on its way by now, and if it does not come, that is looked at.
+            let unasked = |from| {
+                self.requests
+                    .unasked_until(expected.rendition, from, head_end)
+            };
+            let comes = || unasked(head.0).is_err_and(|until| until >= head_end);
+            if let Some(left) = left.filter(|_| !due && lacks_head && !comes()) {
+                self.wake_at(now + left.saturating_sub(ahead.origin_head_below));
+            }
         }
     }
 

@@ -254,6 +254,18 @@ impl NodeCore {
         looks
     }
 
+    /// Nothing is wanted that is not here.
+    pub(crate) fn stop_searching(&mut self) {
+        self.search_wake = Instant::MAX;
+        self.search_plan = SearchPlan {
+            due: false,
+            ..SearchPlan::default()
+        };
+        if let Some(play) = &mut self.playback {
+            play.lacking_since = Instant::MAX;
+        }
+    }
+
     fn search(&mut self, now: Instant) {
         let playing = self.playback.map(|play| play.rendition);
         let wants_more = self.wants_more_holders(now);

@@ -1,10 +1,12 @@
 //! When a core wants to be woken: not for what came true meanwhile. One core, its inputs by hand.
 
-use antiphon_protocol::{BitRate, ByteCount, Geometry};
+use antiphon_protocol::{BitRate, ByteCount, ChunkIndex, Geometry};
 use antiphon_swarm::node::input::{
     Command, Expected, FetchEvent, Keep, RenditionSpec, Restored, TrackerEvent,
 };
-use antiphon_swarm::{Duration, Input, Instant, NodeConfig, NodeCore, Output, PeerKey};
+use antiphon_swarm::{
+    Duration, Input, Instant, NodeConfig, NodeCore, Output, PeerKey, PlayId, RenditionKey,
+};
 
 use crate::inputs::{TRACK, connected, introduce, named, play, sounds};
 
@@ -84,6 +86,58 @@ fn expect(core: &mut NodeCore, now: Instant) -> Vec<PeerKey> {
     let next = vec![expected];
     tell(core, now, Input::Command(Command::Expect { next }));
     tell(core, now, named([1, 2]))
+}
+
+#[test]
+fn what_comes_in_one_moment_is_decided_together() {
+    let (mut core, now) = (node(), Instant::START);
+    for input in [introduce(), named([1, 2]), connected(PeerKey(1)), play()] {
+        core.handle(now, input);
+    }
+    core.handle(now, Input::Command(Command::Stop));
+    let outputs: Vec<_> = core::iter::from_fn(|| core.poll_output()).collect();
+    let acts = |output: &Output| matches!(output, Output::Fetch { .. } | Output::Dial { .. });
+    assert!(!outputs.iter().any(acts), "{outputs:?}");
+    for input in [named([1, 2]), play()] {
+        core.handle(now, input);
+    }
+    let outputs: Vec<_> = core::iter::from_fn(|| core.poll_output()).collect();
+    assert!(outputs.iter().any(acts), "{outputs:?}");
+}
+
+/// Something else plays from the disk, and the head of what follows is asked for.
+#[test]
+fn a_next_head_that_has_come_wakes_nobody_for_the_origin() {
+    let (mut core, now) = (node(), Instant::START);
+    let Input::Command(Command::Introduce { spec, .. }) = introduce() else {
+        unreachable!("it introduces");
+    };
+    let rendition = RenditionKey(TRACK.0 + 1);
+    let restored = Restored {
+        rendition,
+        spec,
+        held: None,
+        idle: Duration::ZERO,
+        keep: Keep::Cached,
+    };
+    tell(
+        &mut core,
+        now,
+        Input::Command(Command::Restore(vec![restored])),
+    );
+    let (play, from) = (PlayId(1), ChunkIndex(0));
+    let play = Command::Play {
+        play,
+        rendition,
+        from,
+    };
+    tell(&mut core, now, Input::Command(play));
+    tell(&mut core, now, sounds());
+    expect(&mut core, now);
+    let now = now + Duration::from_millis(50);
+    // What is fetched of the holder comes at once.
+    tell(&mut core, now, connected(PeerKey(1)));
+    assert!(sleeps_at(&core, now), "{:?}", core.poll_timeout());
 }
 
 #[test]
