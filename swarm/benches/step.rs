@@ -21,7 +21,9 @@ fn spec() -> RenditionSpec {
     }
 }
 
-fn drain(core: &mut NodeCore) {
+/// As a node does: one input, all that follows.
+fn tell(core: &mut NodeCore, now: Instant, input: Input) {
+    core.handle(now, input);
     while core.poll_output().is_some() {}
 }
 
@@ -36,7 +38,7 @@ fn node(size: u32) -> NodeCore {
         keep: Keep::Cached,
     });
     let command = Command::Restore(restored.collect());
-    core.handle(Instant::START, Input::Command(command));
+    tell(&mut core, Instant::START, Input::Command(command));
     for peer in 0..size.min(50) {
         let event = NeighborEvent::Connected {
             outbound: true,
@@ -44,7 +46,8 @@ fn node(size: u32) -> NodeCore {
             spans_in_flight: 2,
             uploads: true,
         };
-        core.handle(
+        tell(
+            &mut core,
             Instant::START,
             Input::Neighbor {
                 peer: PeerKey(peer),
@@ -52,7 +55,6 @@ fn node(size: u32) -> NodeCore {
             },
         );
     }
-    drain(&mut core);
     core
 }
 
@@ -64,8 +66,7 @@ fn steps(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("idle timeout", size), |bencher| {
             bencher.iter(|| {
                 now += 1;
-                core.handle(Instant::from_micros(now), Input::Timeout);
-                drain(&mut core);
+                tell(&mut core, Instant::from_micros(now), Input::Timeout);
             });
         });
         let mut upload = 0;
@@ -81,14 +82,13 @@ fn steps(criterion: &mut Criterion) {
                     priority: Priority::Current,
                     deadline: Duration::from_secs(10),
                 };
-                core.handle(Instant::from_micros(now), asked);
+                tell(&mut core, Instant::from_micros(now), asked);
                 let ended = Input::UploadEnded {
                     upload: UploadId(upload),
                     sent: ByteCount(16 * 16_384),
                     complete: true,
                 };
-                core.handle(Instant::from_micros(now), ended);
-                drain(&mut core);
+                tell(&mut core, Instant::from_micros(now), ended);
             });
         });
     }
@@ -107,27 +107,27 @@ fn plays(criterion: &mut Criterion) {
                         rendition,
                         spec: spec(),
                     };
-                    core.handle(Instant::START, Input::Command(introduce));
+                    tell(core, Instant::START, Input::Command(introduce));
                     let holders = (0..10).map(|peer| (PeerKey(peer), true)).collect();
                     let holders = TrackerEvent::Holders { rendition, holders };
-                    core.handle(Instant::START, Input::Tracker(holders));
+                    tell(core, Instant::START, Input::Tracker(holders));
                     let (play, from) = (PlayId(1), ChunkIndex(0));
                     let play = Command::Play {
                         play,
                         rendition,
                         from,
                     };
-                    core.handle(Instant::START, Input::Command(play));
+                    tell(core, Instant::START, Input::Command(play));
                     let holdings = vec![(rendition, Extent::Full)];
                     let message = Message::Have { holdings };
-                    core.handle(
+                    tell(
+                        core,
                         Instant::START,
                         Input::Message {
                             peer: PeerKey(1),
                             message,
                         },
                     );
-                    drain(core);
                 },
                 BatchSize::SmallInput,
             );
