@@ -397,11 +397,12 @@ impl NodeCore {
             self.search_wake = Instant::MAX;
             return;
         }
-        let lacks = self.lacks_something();
-        let looked = lacks && self.plan_fetches(now);
-        if !lacks {
+        let looked = if self.lacks_something() {
+            self.plan_fetches(now)
+        } else {
             self.stop_searching();
-        }
+            false
+        };
         self.plan_placement(now);
         self.plan_news(now, looked);
         self.plan_cache(now);

@@ -16,8 +16,8 @@ const WHEELS: usize = 5;
 /// Wheels whose slots keep the memory of their fullest moment: one more holds thousands in each.
 const WHEELS_KEPT: usize = 2;
 /// Bits of a stretch of time, which is a slot of the first wheel: 64 us. A million users have five events in one. What
-/// looks ahead by stretches asks for what four of them need, and the processor remembers where some thousand pages
-/// are: with 256 us a minute takes a tenth more time, with 16 or 32 as much (measured).
+/// looks ahead by stretches asks for what the next few of them need: with 256 us a minute of theirs takes a tenth more
+/// time, with 16 or 32 as much (measured).
 pub const STRETCH_BITS: u32 = 6;
 /// Time beyond this many microseconds from now lies outside of all wheels.
 const REACH_BITS: u32 = STRETCH_BITS + WHEEL_BITS * WHEELS as u32;

@@ -342,6 +342,7 @@ impl World {
             self.plan_playhead(user);
             return 4;
         }
+        // The cause is looked for in what the node knows and has asked for by now.
         self.decide();
         let cause = self.stall_cause(user, playing.track, wall);
         playing.stalls += 1;

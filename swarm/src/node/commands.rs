@@ -39,7 +39,7 @@ impl NodeCore {
             Command::Seek { to } => {
                 if let Some(play) = &mut self.playback {
                     play.seek(now, to);
-                    play.settled = self.holdings.partial(play.rendition).is_none();
+                    self.settle_whole_play();
                     self.cancel_passed(to);
                 }
             }
@@ -105,9 +105,17 @@ impl NodeCore {
         self.origin.retry();
         let mut playback = Playback::new(now, play, rendition, from, spec);
         playback.holders_told = self.holders_at_start(now, rendition);
-        playback.settled = self.holdings.partial(rendition).is_none();
         self.playback = Some(playback);
+        self.settle_whole_play();
         self.drop_unwanted();
+    }
+
+    /// A play of what is complete has nothing to wait for.
+    fn settle_whole_play(&mut self) {
+        let whole = self.has_all_of_play();
+        if let Some(play) = &mut self.playback {
+            play.settled |= whole;
+        }
     }
 
     fn expect(&mut self, mut next: Vec<Expected>) {
@@ -208,7 +216,7 @@ impl NodeCore {
         let lacks = |rendition| self.holdings.partial(rendition).is_some();
         !self.pins.is_empty()
             || self.requests.len() > 0
-            || self.playback.is_some_and(|play| lacks(play.rendition))
+            || !self.has_all_of_play()
             || self.expected.iter().any(|next| lacks(next.rendition))
     }
 

@@ -44,6 +44,23 @@ fn tell(core: &mut NodeCore, now: Instant, input: Input) -> Vec<PeerKey> {
     dialed
 }
 
+/// All of it is on the disk.
+fn restore(core: &mut NodeCore, now: Instant, rendition: RenditionKey) {
+    let spec = RenditionSpec {
+        geometry: Geometry::new(ByteCount(4_000_000)).expect("legal"),
+        bit_rate: BitRate(160_000),
+    };
+    let restored = Restored {
+        rendition,
+        spec,
+        held: None,
+        idle: Duration::ZERO,
+        keep: Keep::Cached,
+    };
+    tell(core, now, Input::Command(Command::Restore(vec![restored])));
+    assert!(core.is_complete(rendition));
+}
+
 fn sleeps_at(core: &NodeCore, now: Instant) -> bool {
     core.poll_timeout().is_none_or(|due| due >= now + LATER)
 }
@@ -51,23 +68,7 @@ fn sleeps_at(core: &NodeCore, now: Instant) -> bool {
 #[test]
 fn a_play_of_what_is_here_waits_for_nothing() {
     let (mut core, now) = (node(), Instant::START);
-    let spec = RenditionSpec {
-        geometry: Geometry::new(ByteCount(4_000_000)).expect("legal"),
-        bit_rate: BitRate(160_000),
-    };
-    let restored = Restored {
-        rendition: TRACK,
-        spec,
-        held: None,
-        idle: Duration::ZERO,
-        keep: Keep::Cached,
-    };
-    tell(
-        &mut core,
-        now,
-        Input::Command(Command::Restore(vec![restored])),
-    );
-    assert!(core.is_complete(TRACK));
+    restore(&mut core, now, TRACK);
     // The tracker hears of it.
     let now = now + Duration::from_secs(2);
     tell(&mut core, now, Input::Timeout);
@@ -109,22 +110,8 @@ fn what_comes_in_one_moment_is_decided_together() {
 #[test]
 fn a_next_head_that_has_come_wakes_nobody_for_the_origin() {
     let (mut core, now) = (node(), Instant::START);
-    let Input::Command(Command::Introduce { spec, .. }) = introduce() else {
-        unreachable!("it introduces");
-    };
     let rendition = RenditionKey(TRACK.0 + 1);
-    let restored = Restored {
-        rendition,
-        spec,
-        held: None,
-        idle: Duration::ZERO,
-        keep: Keep::Cached,
-    };
-    tell(
-        &mut core,
-        now,
-        Input::Command(Command::Restore(vec![restored])),
-    );
+    restore(&mut core, now, rendition);
     let (play, from) = (PlayId(1), ChunkIndex(0));
     let play = Command::Play {
         play,
