@@ -88,7 +88,7 @@ impl World {
                 .is_some_and(|playing| playing.track == track)
                 || online
                     .expected
-                    .is_some_and(|(expected, _)| expected == track)
+                    .is_some_and(|expected| expected.track == track)
         })
     }
 }

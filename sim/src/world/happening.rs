@@ -34,8 +34,8 @@ pub(super) enum Happening {
     Listen { user: u32, session: u32 },
     /// The playhead is at something.
     Playhead { user: u32, turn: u32 },
-    /// A license is there.
-    Licensed { user: u32, turn: u32 },
+    /// The license of the play of this number is there, or of the one that is expected to get it.
+    Licensed { user: u32, play: u32, track: u32 },
     /// A play has no source in sight.
     Starved { user: u32, play: u32 },
     /// A fault begins or ends.
@@ -129,7 +129,9 @@ impl World {
             Happening::Departure { user, session } => (user, self.departure(user, session)),
             Happening::Listen { user, session } => (user, self.listen(user, session)),
             Happening::Playhead { user, turn } => (user, self.playhead(user, turn)),
-            Happening::Licensed { user, turn } => (user, self.licensed(user, turn)),
+            Happening::Licensed { user, play, track } => {
+                (user, self.license_came(user, play, track))
+            }
             Happening::Starved { user, play } => (user, self.starved(user, play)),
             Happening::Fault { number, begins } => {
                 self.fault(number, begins);

@@ -7,6 +7,7 @@ use antiphon_swarm::{Input, PlayId, RenditionKey};
 use crate::engine::random::Draws;
 use crate::explain::story::Moment;
 use crate::world::happening::Happening;
+use crate::world::online::{Expectation, License};
 use crate::world::player::{Ending, Playing};
 use crate::world::{Chance, World};
 
@@ -66,11 +67,11 @@ impl World {
             .choice(user, number, Choice::Order)
             .chance(self.scenario.listening.random.0);
         match expected.filter(|_| !random) {
-            Some((track, licensed)) => {
+            Some(Expectation { track, license }) => {
                 if let Some(online) = self.node_mut(user) {
                     online.expected = None;
                 }
-                self.start_play(user, track, Some(licensed), to_its_end);
+                self.start_play(user, track, Some(license), to_its_end);
             }
             None => {
                 self.drop_expected(user);
@@ -104,13 +105,13 @@ impl World {
         self.music.draw(draws)
     }
 
-    /// Presses play. `expected` says whether the license of an expected track is there, `follows`
+    /// Presses play. `expected` says what there is of the license of an expected track, `follows`
     /// that the one before it played to its end.
     pub(super) fn start_play(
         &mut self,
         user: u32,
         track: u32,
-        expected: Option<bool>,
+        expected: Option<License>,
         follows: bool,
     ) {
         let number = self.person(user).plays;
@@ -161,15 +162,23 @@ impl World {
                 from,
             }),
         );
-        if leased || expected == Some(true) {
+        if leased || expected == Some(License::Held) {
             self.licensed(user, number);
-        } else if let Some(delay) = self.open_track(user, track) {
-            self.after(delay, Happening::Licensed { user, turn: number });
-        } else {
+        } else if expected != Some(License::OnItsWay) && !self.ask_license(user, number, track) {
             // No license and no tracker: the node gives the play up.
             self.end_play(user, Ending::Refused);
             self.after_refusal(user);
         }
+    }
+
+    /// Asks the tracker to open a track for the play of this number. False if there is no tracker.
+    fn ask_license(&mut self, user: u32, play: u32, track: u32) -> bool {
+        let Some(delay) = self.open_track(user, track) else {
+            return false;
+        };
+        // Of the same moment, the holders that came in the same answer are told first.
+        self.after(delay, Happening::Licensed { user, play, track });
+        true
     }
 
     /// A listener whose play is refused tries something else a little later.
@@ -181,20 +190,43 @@ impl World {
         self.after(5_000_000, Happening::Listen { user, session });
     }
 
-    /// The license is there: the player may start, and the node prepares the next track.
-    pub(super) fn licensed(&mut self, user: u32, play: u32) -> u64 {
-        let playing = self
-            .node_mut(user)
-            .and_then(|online| online.playing.as_mut());
-        let Some(playing) = playing.filter(|playing| playing.number == play) else {
+    /// The tracker's answer for a play, which may have begun in the meantime, or been left, or never come to its
+    /// turn: what nobody waits for any more changes nothing.
+    pub(super) fn license_came(&mut self, user: u32, play: u32, track: u32) -> u64 {
+        let Some(online) = self.node_mut(user) else {
             return 0;
         };
-        playing.licensed = true;
+        let waits = |playing: &Playing| {
+            playing.number == play && playing.track == track && !playing.licensed
+        };
+        if online.playing.as_ref().is_some_and(waits) {
+            self.licensed(user, play);
+            return 1;
+        }
+        let comes = |expected: &&mut Expectation| {
+            expected.track == track && expected.license == License::OnItsWay
+        };
+        let Some(expected) = online.expected.as_mut().filter(comes) else {
+            return 0;
+        };
+        expected.license = License::Held;
+        self.catch_up(user);
+        self.expect(user, track);
+        2
+    }
+
+    /// The license is there: the player may start, and the node prepares the next track.
+    fn licensed(&mut self, user: u32, play: u32) {
+        if let Some(playing) = self
+            .node_mut(user)
+            .and_then(|online| online.playing.as_mut())
+        {
+            playing.licensed = true;
+        }
         self.catch_up(user);
         self.watch_player(user, play, Moment::Licensed);
         self.try_start(user);
         self.prepare_next(user, play);
-        1
     }
 
     fn prepare_next(&mut self, user: u32, play: u32) {
@@ -211,28 +243,29 @@ impl World {
         let lease = self.scenario.tracker.lease.0 as i32;
         let held = self.seats[user as usize].shelf.get(track);
         let leased = held.is_some_and(|held| second - held.used() <= lease);
-        let delay = if leased {
-            Some(0)
+        let license = if leased {
+            License::Held
+        } else if self.ask_license(user, play + 1, track) {
+            License::OnItsWay
         } else {
-            self.open_track(user, track)
+            License::Missing
         };
         self.seats[user as usize].shelf.open(track, spec.geometry);
         if let Some(online) = self.node_mut(user) {
-            online.expected = Some((track, delay.is_some()));
+            online.expected = Some(Expectation { track, license });
         }
-        if let Some(delay) = delay {
-            let chance_permille = NEXT_CHANCE_PERMILLE;
-            let next = vec![Expected {
-                rendition,
-                chance_permille,
-            }];
-            let expect = Input::Command(Command::Expect { next });
-            if leased {
-                return self.hand_in(user, expect);
-            }
-            // Behind the holders, which came with the license.
-            self.feed_after(delay + 1, user, expect);
+        if license == License::Held {
+            self.expect(user, track);
         }
+    }
+
+    /// The node may fetch what it expects to play.
+    fn expect(&mut self, user: u32, track: u32) {
+        let next = vec![Expected {
+            rendition: RenditionKey(track),
+            chance_permille: NEXT_CHANCE_PERMILLE,
+        }];
+        self.hand_in(user, Input::Command(Command::Expect { next }));
     }
 
     /// What was expected is not played: what was fetched of it is waste for now.
@@ -240,7 +273,7 @@ impl World {
         let Some(online) = self.node_mut(user) else {
             return;
         };
-        let Some((track, _)) = online.expected.take() else {
+        let Some(Expectation { track, .. }) = online.expected.take() else {
             return;
         };
         let fetched = self.fetched(user, track);

@@ -25,6 +25,24 @@ pub(super) struct Incoming {
     pub(super) next_event: u64,
 }
 
+/// The track that is prepared to be played next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expectation {
+    pub(super) track: u32,
+    pub(super) license: License,
+}
+
+/// What a node has of the license for what it expects to play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum License {
+    /// It is there.
+    Held,
+    /// It was asked for, and comes.
+    OnItsWay,
+    /// There was no tracker to ask.
+    Missing,
+}
+
 /// A node that runs. What few events look at comes last.
 #[derive(Debug)]
 #[repr(C)]
@@ -42,8 +60,8 @@ pub(super) struct Online {
     pub(super) outgoing: SmallVec<[u32; UPLOADS_MAX]>,
     pub(super) core: NodeCore,
     pub(super) playing: Option<Playing>,
-    /// The track that follows if nothing else is chosen, and whether its license is there.
-    pub(super) expected: Option<(u32, bool)>,
+    /// What follows if nothing else is chosen.
+    pub(super) expected: Option<Expectation>,
     pub(super) listening_until: u64,
     /// The next track of a release, and the one after its last.
     pub(super) release: Option<(u32, u32)>,

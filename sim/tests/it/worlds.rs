@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use antiphon_sim::run::{Plan, SeedRun, run};
-use antiphon_sim::scenario::units::Time;
+use antiphon_sim::scenario::units::{Share, Time};
 use antiphon_sim::scenario::{Scenario, built_in};
 
 /// `hello` with fewer people and less time, and the core's rules checked often.
@@ -81,4 +81,19 @@ fn every_variant_plays_a_small_world_without_stalls() {
         assert!(run.tally.plays > 100, "{variant}: {}", run.tally.plays);
         assert_eq!(run.tally.stalled_plays, 0, "{variant}");
     }
+}
+
+#[test]
+fn who_goes_on_to_a_track_whose_license_is_on_its_way_waits_for_it() {
+    let mut scenario = small("antiphon");
+    // Each play is left after 5 s at most, and the license for the next comes after 8.
+    (scenario.tracker.rtt, scenario.tracker.lease) = (Time(8.0), Time(0.0));
+    scenario.listening.skip_5s = Share(1.0);
+    scenario.listening.random = Share(0.0);
+    let run = &outcome(scenario, 1, 1)[0];
+    assert!(run.tally.plays > 100, "{}", run.tally.plays);
+    let start_ms = |rank| run.figures[rank];
+    assert!(start_ms("start_ms.p50") > 2_900.0, "{:?}", run.figures);
+    // Nobody asks for it again.
+    assert!(start_ms("start_ms.p99") < 9_500.0, "{:?}", run.figures);
 }
