@@ -153,6 +153,13 @@ impl PlayLog {
     }
 
     /// The player reads `chunk`; counts it as cached if it was there before the play.
+    /// It was prepared, and its turn never came.
+    pub(crate) fn forget(&mut self, id: PlayId) {
+        let before = self.plays.len();
+        self.plays.retain(|play| play.id != id);
+        self.begun -= (before - self.plays.len()) as u64;
+    }
+
     pub(crate) fn read(&mut self, id: PlayId, chunk: ChunkIndex) {
         let Some(play) = self.play(id) else { return };
         let Some(data) = &mut play.data else { return };
@@ -275,6 +282,19 @@ mod tests {
             began_unix_us: 0,
             commanded: true,
         });
+    }
+
+    #[test]
+    fn what_never_had_its_turn_is_no_play() {
+        let geometry = Geometry::new(ByteCount(CHUNK_BYTES * 4)).expect("legal");
+        let mut log = PlayLog::default();
+        for id in [1, 2] {
+            begin(&mut log, id, RenditionKey(0), ChunkSet::empty(geometry));
+        }
+        log.forget(PlayId(2));
+        log.forget(PlayId(7));
+        assert_eq!((log.records().len(), log.begun), (1, 1));
+        assert!(log.record(PlayId(1)).is_some() && log.record(PlayId(2)).is_none());
     }
 
     #[test]

@@ -14,5 +14,6 @@ mod no_udp;
 mod origin_outage;
 mod peer_assist;
 mod placement;
+mod queues;
 mod restart;
 mod tracker_outage;

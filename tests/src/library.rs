@@ -56,9 +56,31 @@ impl Library {
     ///
     /// # Errors
     /// If it cannot be made.
-    pub async fn shared() -> anyhow::Result<&'static Self> {
-        static SHARED: OnceCell<Library> = OnceCell::const_new();
-        SHARED.get_or_try_init(make).await
+    pub async fn shared() -> anyhow::Result<Arc<Self>> {
+        static SHARED: OnceCell<Arc<Library>> = OnceCell::const_new();
+        let shared = SHARED.get_or_try_init(async || make().await.map(Arc::new));
+        shared.await.cloned()
+    }
+
+    /// A copy in `folder` that gives the key of another track for `title`, so that what it hands out is genuine and
+    /// makes no music.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn with_wrong_key(&self, title: &str, folder: &Path) -> anyhow::Result<Self> {
+        let releases = folder.join("releases");
+        copy_folder(&self.library.releases_dir(), &releases)?;
+        copy_folder(&self.folder.join("objects"), &folder.join("objects"))?;
+        let library = library::Library::open(folder)?;
+        let piece = self.piece(title)?;
+        let found = library.release(piece.track)?;
+        let (mut release, _) = found.context("a copied track has a release")?;
+        for (_, key) in &mut release.keys {
+            *key = ContentKey::new([7; 16]);
+        }
+        std::fs::write(library.release_path(piece.track), release.to_bytes())?;
+        let folder = folder.to_owned();
+        Ok(Self { folder, library })
     }
 
     /// Its folder, for `--library`.
@@ -172,4 +194,18 @@ async fn make() -> anyhow::Result<Library> {
         .success()?;
     let library = library::Library::open(&folder)?;
     Ok(Library { folder, library })
+}
+
+fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
 }

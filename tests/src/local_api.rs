@@ -84,6 +84,14 @@ impl LocalApi {
         self.post("play", &body(tracks)).await
     }
 
+    /// Plays these tracks after what is queued.
+    ///
+    /// # Errors
+    /// If the node does not answer or refuses.
+    pub async fn enqueue(&self, tracks: &[&str]) -> anyhow::Result<()> {
+        self.post("queue", &body(tracks)).await
+    }
+
     /// Fetches a track whole and keeps it.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A tracker and an origin over the shared library, and what can happen to them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use antiphon_node::tracker_client::TrackerClient;
 use anyhow::Context as _;
@@ -29,7 +30,7 @@ pub struct Network {
     origin_name: String,
     /// Where tracker and origin listen, with any port.
     any: String,
-    library: &'static Library,
+    library: Arc<Library>,
     folder: Scratch,
 }
 
@@ -48,7 +49,21 @@ impl Network {
     /// If one does not start.
     pub async fn start_at(name: &str, ip: &str) -> anyhow::Result<Self> {
         let library = Library::shared().await?;
+        Self::start_with(Scratch::new(name)?, library, ip).await
+    }
+
+    /// Like [`Network::start`], with a copy of the shared library in which the key of `title` is of another track.
+    ///
+    /// # Errors
+    /// If one does not start.
+    pub async fn start_with_wrong_key(name: &str, title: &str) -> anyhow::Result<Self> {
         let folder = Scratch::new(name)?;
+        let library = Library::shared().await?;
+        let library = library.with_wrong_key(title, &folder.join("library"))?;
+        Self::start_with(folder, Arc::new(library), LOOPBACK).await
+    }
+
+    async fn start_with(folder: Scratch, library: Arc<Library>, ip: &str) -> anyhow::Result<Self> {
         let data = text(&folder.join("tracker"));
         let shared = text(library.folder());
         let init = ["tracker", "--init", "--json", "--data", &data];
@@ -71,10 +86,10 @@ impl Network {
         Ok(network)
     }
 
-    /// The shared library.
+    /// Its library: the shared one, or a copy.
     #[must_use]
-    pub const fn library(&self) -> &'static Library {
-        self.library
+    pub fn library(&self) -> &Library {
+        &self.library
     }
 
     /// The test's folder.
@@ -188,6 +203,24 @@ impl Network {
     pub async fn kill_tracker(&mut self) -> anyhow::Result<()> {
         let mut tracker = self.tracker.take().context("the tracker runs")?;
         tracker.kill().await
+    }
+
+    /// Freezes the tracker: connections stay, and nothing is answered.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub async fn freeze_tracker(&mut self) -> anyhow::Result<()> {
+        let tracker = self.tracker.as_mut().context("the tracker runs")?;
+        tracker.freeze().await
+    }
+
+    /// Lets a frozen tracker go on.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub async fn thaw_tracker(&mut self) -> anyhow::Result<()> {
+        let tracker = self.tracker.as_mut().context("the tracker runs")?;
+        tracker.thaw().await
     }
 
     /// Starts the tracker, at its former address if it had one.

@@ -104,10 +104,22 @@ impl Part {
     /// # Errors
     /// If it had ended by itself.
     pub async fn freeze(&mut self) -> anyhow::Result<()> {
+        self.signal("-STOP").await
+    }
+
+    /// Lets it go on after that.
+    ///
+    /// # Errors
+    /// If it had ended by itself.
+    pub async fn thaw(&mut self) -> anyhow::Result<()> {
+        self.signal("-CONT").await
+    }
+
+    async fn signal(&mut self, signal: &str) -> anyhow::Result<()> {
         self.check_runs()?;
         let id = self.child.id().context("it runs")?.to_string();
-        let stopped = Command::new("kill").args(["-STOP", &id]).status().await?;
-        ensure!(stopped.success(), "{} cannot be frozen", self.name);
+        let sent = Command::new("kill").args([signal, &id]).status().await?;
+        ensure!(sent.success(), "{} takes no {signal}", self.name);
         Ok(())
     }
 

@@ -23,11 +23,7 @@ impl Driver {
             Control::Volume(level) => stage.player.set_volume(Volume::from_linear(level)),
             Control::Seek(to) => return self.seek(to),
             Control::Next => {
-                if !self.queue.advance() {
-                    self.stop();
-                    return Ok(());
-                }
-                self.play_current(true, commanded);
+                self.go_on(true, commanded);
                 return Ok(());
             }
             Control::Previous => {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use antiphon_player::Event;
+use antiphon_player::{Event, PlayFailure};
 use antiphon_swarm::node::input::Command;
 use antiphon_swarm::{Input, PlayId};
 
@@ -91,6 +91,8 @@ impl Driver {
                 let id = PlayId(id.0);
                 if self.is_current(id) {
                     self.give_up(id, &reason.to_string());
+                } else {
+                    self.forget_next(id, &reason);
                 }
             }
             Event::SinkLost { reason } => self.notice(format!("the sound output ended: {reason}")),
@@ -119,6 +121,19 @@ impl Driver {
         self.prepare_next();
     }
 
+    /// The player has dropped what was to follow. When its turn comes it is tried once more, and then told of and
+    /// left as any other.
+    fn forget_next(&mut self, id: PlayId, reason: &PlayFailure) {
+        let Some(stage) = self.stage.as_mut() else {
+            return;
+        };
+        if let Some(next) = stage.next.take_if(|next| next.play == id) {
+            tracing::info!(track = %next.wish.track, %reason, "the next track cannot be prepared");
+            next.abort();
+            self.log.forget(id);
+        }
+    }
+
     fn on_ended(&mut self, id: PlayId) {
         let Some(stage) = self.stage.as_mut() else {
             return;
@@ -131,11 +146,7 @@ impl Driver {
             // The player goes on by itself and says so with `Started`.
             return;
         }
-        if self.queue.advance() {
-            self.play_current(false, Instant::now());
-        } else {
-            self.stop();
-        }
+        self.go_on(false, Instant::now());
     }
 
     fn set_paused(&mut self, paused: bool) {

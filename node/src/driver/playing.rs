@@ -54,6 +54,29 @@ impl Driver {
         }
     }
 
+    /// Leaves the queue's current entry for the next one, or stops.
+    pub(super) fn go_on(&mut self, commanded: bool, began: Instant) {
+        if !self.queue.advance() {
+            return self.stop();
+        }
+        let (Some(entry), Some(stage)) = (self.queue.current().cloned(), self.stage.as_mut())
+        else {
+            return;
+        };
+        let opens = |next: &mut OnStage| next.wish.track == entry.track && next.ready.is_none();
+        let Some(mut next) = stage.next.take_if(opens) else {
+            return self.play_current(commanded, began);
+        };
+        // The answer that it waits for serves; another would come later.
+        if let Some(play) = stage.current.take() {
+            play.abort();
+        }
+        (next.wish.commanded, next.wish.began) = (commanded, began);
+        let id = next.play;
+        stage.current = Some(next);
+        self.ask_early(id, &entry);
+    }
+
     /// The first bytes, while the license is still on its way.
     fn ask_early(&mut self, play: PlayId, entry: &Queued) {
         let summary = entry
@@ -235,11 +258,7 @@ impl Driver {
             stage.next = None;
             return;
         }
-        if self.queue.advance() {
-            self.play_current(false, Instant::now());
-        } else {
-            self.stop();
-        }
+        self.go_on(false, Instant::now());
     }
 
     /// A failure of a play that may not have begun in the log.
