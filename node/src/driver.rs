@@ -17,6 +17,7 @@ mod queries;
 mod stage;
 mod start;
 mod tracker_link;
+mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -94,6 +95,8 @@ struct Driver {
     outside: Option<SocketAddr>,
     /// The play the core was told of last.
     core_plays: Option<PlayId>,
+    /// Since when the queue stands still because the tracker is gone.
+    waits: Option<SystemInstant>,
     /// What the catalog said of tracks lately.
     summaries: BTreeMap<TrackId, TrackSummary>,
     /// Renditions by track, for the ledger, and whose spans peers asked for.
@@ -156,11 +159,11 @@ impl Driver {
         }
     }
 
-    /// The earlier of the core's deadline and the renewal of passes.
+    /// The earliest of the core's deadline, the renewal of passes, and what the tracker had no time for.
     fn deadline(&self) -> SystemInstant {
         let core = self.core.poll_timeout().map(|at| self.clock.system(at));
         let far = SystemInstant::now() + std::time::Duration::from_secs(3_600);
-        [core, self.renew_at]
+        [core, self.renew_at, self.opens_again_at()]
             .into_iter()
             .flatten()
             .min()
@@ -172,6 +175,7 @@ impl Driver {
             self.renew_at = None;
             self.renew_passes();
         }
+        self.open_again();
         if self
             .core
             .poll_timeout()

@@ -20,6 +20,8 @@ const LEDGER_MAX: usize = 8_192;
 struct Play {
     id: PlayId,
     began: Instant,
+    /// Its turn has come. What is only prepared is nothing that anybody played.
+    is_due: bool,
     data: Option<Data>,
     record: PlayRecord,
 }
@@ -44,6 +46,8 @@ pub(crate) struct Beginning {
     pub(crate) began: Instant,
     pub(crate) began_unix_us: u64,
     pub(crate) commanded: bool,
+    /// Whether it plays now, or is prepared to.
+    pub(crate) is_due: bool,
 }
 
 /// All accounts of a node.
@@ -71,9 +75,13 @@ impl PlayLog {
             began,
             began_unix_us,
             commanded,
+            is_due,
         } = beginning;
         if self.play(id).is_none() {
-            self.begin_without_data(id, track, began, began_unix_us, commanded);
+            self.write_down(id, track, began, began_unix_us, commanded);
+        }
+        if is_due {
+            self.has_turn(id, began, began_unix_us);
         }
         let known = |play: &&mut Play| {
             let data = play.data.as_ref();
@@ -97,6 +105,18 @@ impl PlayLog {
         began_unix_us: u64,
         commanded: bool,
     ) {
+        self.write_down(id, track, began, began_unix_us, commanded);
+        self.has_turn(id, began, began_unix_us);
+    }
+
+    fn write_down(
+        &mut self,
+        id: PlayId,
+        track: TrackId,
+        began: Instant,
+        began_unix_us: u64,
+        commanded: bool,
+    ) {
         let record = PlayRecord {
             track: track.to_string(),
             began_unix_us,
@@ -110,20 +130,23 @@ impl PlayLog {
         if self.plays.len() == PLAYS_MAX {
             self.plays.pop_front();
         }
-        self.begun += 1;
         self.plays.push_back(Play {
             id,
             began,
+            is_due: false,
             data: None,
             record,
         });
     }
 
-    /// In order: the former track's last sample and this one's first met at `at`.
-    pub(crate) fn began_at(&mut self, id: PlayId, at: Instant) {
-        if let Some(play) = self.play(id) {
-            play.began = at;
-        }
+    /// What was prepared plays from now on. A play whose turn has come already began when it did.
+    pub(crate) fn has_turn(&mut self, id: PlayId, at: Instant, at_unix_us: u64) {
+        let Some(play) = self.play(id).filter(|play| !play.is_due) else {
+            return;
+        };
+        (play.is_due, play.began) = (true, at);
+        play.record.began_unix_us = at_unix_us;
+        self.begun += 1;
     }
 
     pub(crate) fn started(&mut self, id: PlayId, first_sample: Instant) {
@@ -152,14 +175,12 @@ impl PlayLog {
         }
     }
 
-    /// The player reads `chunk`; counts it as cached if it was there before the play.
     /// It was prepared, and its turn never came.
     pub(crate) fn forget(&mut self, id: PlayId) {
-        let before = self.plays.len();
-        self.plays.retain(|play| play.id != id);
-        self.begun -= (before - self.plays.len()) as u64;
+        self.plays.retain(|play| play.id != id || play.is_due);
     }
 
+    /// The player reads `chunk`; counts it as cached if it was there before the play.
     pub(crate) fn read(&mut self, id: PlayId, chunk: ChunkIndex) {
         let Some(play) = self.play(id) else { return };
         let Some(data) = &mut play.data else { return };
@@ -233,7 +254,8 @@ impl PlayLog {
     }
 
     pub(crate) fn records(&self) -> Vec<PlayRecord> {
-        self.plays.iter().map(|play| play.record.clone()).collect()
+        let due = self.plays.iter().filter(|play| play.is_due);
+        due.map(|play| play.record.clone()).collect()
     }
 
     pub(crate) fn ledger(&self) -> Vec<LedgerEntry> {
@@ -281,20 +303,39 @@ mod tests {
             began: Instant::now(),
             began_unix_us: 0,
             commanded: true,
+            is_due: true,
         });
     }
 
     #[test]
-    fn what_never_had_its_turn_is_no_play() {
+    fn what_is_prepared_is_a_play_once_it_has_its_turn() {
         let geometry = Geometry::new(ByteCount(CHUNK_BYTES * 4)).expect("legal");
         let mut log = PlayLog::default();
-        for id in [1, 2] {
-            begin(&mut log, id, RenditionKey(0), ChunkSet::empty(geometry));
-        }
-        log.forget(PlayId(2));
-        log.forget(PlayId(7));
+        let prepare = |log: &mut PlayLog, id: u64| {
+            log.begin(Beginning {
+                id: PlayId(id),
+                track: TrackId([1; 16]),
+                rendition: RenditionKey(0),
+                geometry,
+                held: ChunkSet::empty(geometry),
+                began: Instant::now(),
+                began_unix_us: 5,
+                commanded: false,
+                is_due: false,
+            });
+        };
+        begin(&mut log, 1, RenditionKey(0), ChunkSet::empty(geometry));
+        prepare(&mut log, 2);
+        prepare(&mut log, 3);
         assert_eq!((log.records().len(), log.begun), (1, 1));
-        assert!(log.record(PlayId(1)).is_some() && log.record(PlayId(2)).is_none());
+        log.has_turn(PlayId(2), Instant::now(), 9);
+        log.has_turn(PlayId(2), Instant::now(), 11);
+        for id in [1, 2, 3, 7] {
+            log.forget(PlayId(id));
+        }
+        let began: Vec<u64> = log.records().iter().map(|r| r.began_unix_us).collect();
+        assert_eq!((began, log.begun), (vec![0, 9], 2));
+        assert!(log.record(PlayId(3)).is_none());
     }
 
     #[test]

@@ -31,8 +31,12 @@ impl PlayQueue {
         self.current = 0;
     }
 
-    /// Appends what fits; returns how many did.
+    /// Appends what fits, in place of what has played already if need be; returns how much did.
     pub fn append(&mut self, entries: Vec<Queued>) -> usize {
+        let over = (self.entries.len() + entries.len()).saturating_sub(QUEUE_MAX);
+        let over = over.min(self.current);
+        self.entries.drain(..over);
+        self.current -= over;
         let room = QUEUE_MAX - self.entries.len();
         let fitting = entries.len().min(room);
         self.entries.extend(entries.into_iter().take(fitting));
@@ -98,5 +102,21 @@ mod tests {
         let mut queue = PlayQueue::default();
         queue.replace(vec![queued(1); QUEUE_MAX - 1]);
         assert_eq!(queue.append(vec![queued(2); 3]), 1);
+    }
+
+    #[test]
+    fn what_has_played_makes_room() {
+        let mut queue = PlayQueue::default();
+        queue.replace((0..QUEUE_MAX).map(|_| queued(1)).collect());
+        assert_eq!(queue.append(vec![queued(2)]), 0, "nothing has played");
+        for _ in 0..3 {
+            queue.advance();
+        }
+        assert_eq!(queue.append(vec![queued(2); 5]), 3);
+        assert_eq!(queue.current(), Some(&queued(1)));
+        while queue.advance() {}
+        assert_eq!(queue.append(vec![queued(3); 2]), 2);
+        assert_eq!(queue.current(), Some(&queued(3)));
+        assert_eq!(queue.entries().0.len(), QUEUE_MAX);
     }
 }

@@ -108,6 +108,16 @@ impl LocalApi {
         self.post(name, &()).await
     }
 
+    /// Goes to this place in the track.
+    ///
+    /// # Errors
+    /// If the node does not answer or refuses.
+    pub async fn seek(&self, to: Duration) -> anyhow::Result<()> {
+        let value = to.as_millis() as u64;
+        self.post("seek", &serde_json::json!({ "value": value }))
+            .await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         self.finish(self.http.get(format!("{}{path}", self.base)))
             .await

@@ -7,6 +7,7 @@ use antiphon_protocol::tracker::{TrackerReply, TrackerRequest};
 use super::Driver;
 use super::tracker_link::{Done, Purpose};
 use crate::command::{CommandError, NodeCommand, Reply};
+use crate::play_queue::QUEUE_MAX;
 use crate::tracker_client::RequestError;
 
 /// Catalog lines remembered, so that a play can begin before its license is there. A long
@@ -26,7 +27,9 @@ impl Driver {
                 } else if entries.is_empty() {
                     Err(CommandError::NothingGiven)
                 } else {
+                    let given = entries.len();
                     self.queue.replace(entries);
+                    self.tell_left_out(given, self.queue.entries().0.len());
                     self.play_current(true, commanded);
                     Ok(())
                 };
@@ -37,7 +40,9 @@ impl Driver {
                 commanded,
                 reply,
             } => {
+                let given = entries.len();
                 let fitted = self.queue.append(entries);
+                self.tell_left_out(given, fitted);
                 let idle = self
                     .stage
                     .as_ref()
@@ -90,6 +95,15 @@ impl Driver {
     }
 
     /// Asks for tracks and answers the person from the task; the loop only remembers them.
+    fn tell_left_out(&mut self, given: usize, taken: usize) {
+        let left_out = given.saturating_sub(taken);
+        if left_out > 0 {
+            self.notice(format!(
+                "the queue holds {QUEUE_MAX} tracks: the last {left_out} were left out; queue them when some have played"
+            ));
+        }
+    }
+
     fn tracks_reply<T: Send + 'static>(
         &self,
         request: TrackerRequest,

@@ -18,8 +18,8 @@ impl Driver {
     ) -> Result<(), CommandError> {
         let stage = self.stage.as_mut().ok_or(CommandError::NoPlayer)?;
         let told = match control {
-            Control::Pause => stage.player.pause(),
-            Control::Resume => stage.player.resume(),
+            Control::Pause => return self.pause(),
+            Control::Resume => return self.resume(commanded),
             Control::Volume(level) => stage.player.set_volume(Volume::from_linear(level)),
             Control::Seek(to) => return self.seek(to),
             Control::Next => {
@@ -39,16 +39,52 @@ impl Driver {
         told.map_err(|error| CommandError::Player(error.to_string()))
     }
 
-    fn seek(&mut self, to: Duration) -> Result<(), CommandError> {
+    pub(super) fn pause(&mut self) -> Result<(), CommandError> {
+        let stage = self.stage.as_mut().ok_or(CommandError::NoPlayer)?;
+        if let Some(opening) = stage.opening() {
+            opening.keys.paused = true;
+            return Ok(());
+        }
+        let told = stage.player.pause();
+        told.map_err(|error| CommandError::Player(error.to_string()))
+    }
+
+    /// After a stop, the entry of the queue that it left.
+    fn resume(&mut self, commanded: Instant) -> Result<(), CommandError> {
+        let stage = self.stage.as_mut().ok_or(CommandError::NoPlayer)?;
+        if let Some(opening) = stage.opening() {
+            opening.keys.paused = false;
+            return Ok(());
+        }
+        if stage.current.is_none() {
+            self.queue.current().ok_or(CommandError::NothingPlaying)?;
+            self.play_current(true, commanded);
+            return Ok(());
+        }
+        let told = stage.player.resume();
+        told.map_err(|error| CommandError::Player(error.to_string()))
+    }
+
+    pub(super) fn seek(&mut self, to: Duration) -> Result<(), CommandError> {
+        let core_plays = self.core_plays;
         let stage = self.stage.as_mut().ok_or(CommandError::NoPlayer)?;
         let current = stage.current.as_mut().ok_or(CommandError::NothingPlaying)?;
-        let ready = current.ready.as_ref().ok_or(CommandError::NothingPlaying)?;
+        let Some(ready) = current.ready.as_ref() else {
+            current.keys.seek = Some(to);
+            return Ok(());
+        };
+        let (id, rendition) = (current.play, ready.rendition);
         let micros = u64::try_from(to.as_micros()).unwrap_or(u64::MAX);
         let byte = ready.playable.rendition().byte_of(MediaTime(micros));
         let chunk = ChunkIndex::of_byte(byte);
         current.chunk = chunk;
         let told = stage.player.seek(to);
-        self.feed(Input::Command(Command::Seek { to: chunk }));
+        if core_plays == Some(id) {
+            self.feed(Input::Command(Command::Seek { to: chunk }));
+        } else {
+            // The next track was as urgent already; now this one may need something again.
+            self.core_play(id, rendition, chunk);
+        }
         told.map_err(|error| CommandError::Player(error.to_string()))
     }
 
@@ -59,12 +95,7 @@ impl Driver {
         };
         // The player's own answer to a stop it cannot take is the same silence.
         let _ = stage.player.stop();
-        for play in [stage.current.take(), stage.next.take()]
-            .into_iter()
-            .flatten()
-        {
-            play.abort();
-        }
+        self.clear_stage();
         self.core_plays = None;
         self.feed(Input::Command(Command::Stop));
         self.feed(Input::Command(Command::Expect { next: Vec::new() }));

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use antiphon_player::{Event, PlayFailure};
+use antiphon_player::Event;
 use antiphon_swarm::node::input::Command;
 use antiphon_swarm::{Input, PlayId};
 
@@ -20,7 +20,7 @@ impl Driver {
             // The player decodes the next track ahead. Its bytes are as urgent as any now, once
             // the current track needs none any more.
             self.begin_log(id);
-            if self.current_is_complete() {
+            if self.current_needs_nothing() {
                 self.tell_core_to_play(id);
             }
         }
@@ -42,17 +42,17 @@ impl Driver {
         self.feed(Input::Command(Command::Playhead { chunk, playing }));
     }
 
-    fn current_is_complete(&self) -> bool {
+    /// Whether all from the reader on is here. What a seek left out is not missed.
+    fn current_needs_nothing(&self) -> bool {
         let current = self.stage.as_ref().and_then(|stage| stage.current.as_ref());
-        let ready = current.and_then(|play| play.ready.as_ref());
-        ready.is_none_or(|ready| {
-            self.store
-                .held(ready.playable.content)
-                .is_some_and(|held| held.is_full())
+        let ready = current.and_then(|play| Some((play.chunk, play.ready.as_ref()?)));
+        ready.is_none_or(|(chunk, ready)| {
+            let held = self.store.held(ready.playable.content);
+            held.is_some_and(|held| held.first_missing(chunk).is_none())
         })
     }
 
-    fn tell_core_to_play(&mut self, id: PlayId) {
+    pub(super) fn tell_core_to_play(&mut self, id: PlayId) {
         if self.core_plays == Some(id) {
             return;
         }
@@ -92,7 +92,8 @@ impl Driver {
                 if self.is_current(id) {
                     self.give_up(id, &reason.to_string());
                 } else {
-                    self.forget_next(id, &reason);
+                    // It was dropped while the one before it sounds.
+                    self.forget_next(id, &reason.to_string());
                 }
             }
             Event::SinkLost { reason } => self.notice(format!("the sound output ended: {reason}")),
@@ -107,11 +108,7 @@ impl Driver {
         if stage.next.as_ref().is_some_and(|next| next.play == id) {
             // In order, without a command: the former track's last sample and this one's first
             // are neighbors.
-            stage.current = stage.next.take();
-            self.queue.advance();
-            self.begin_log(id);
-            self.log.began_at(id, first_sample);
-            self.tell_core_to_play(id);
+            self.follow(first_sample);
         }
         if let Some(play) = self.on_stage(id) {
             play.sounded = true;
@@ -121,19 +118,6 @@ impl Driver {
         self.prepare_next();
     }
 
-    /// The player has dropped what was to follow. When its turn comes it is tried once more, and then told of and
-    /// left as any other.
-    fn forget_next(&mut self, id: PlayId, reason: &PlayFailure) {
-        let Some(stage) = self.stage.as_mut() else {
-            return;
-        };
-        if let Some(next) = stage.next.take_if(|next| next.play == id) {
-            tracing::info!(track = %next.wish.track, %reason, "the next track cannot be prepared");
-            next.abort();
-            self.log.forget(id);
-        }
-    }
-
     fn on_ended(&mut self, id: PlayId) {
         let Some(stage) = self.stage.as_mut() else {
             return;
@@ -141,12 +125,12 @@ impl Driver {
         if stage.current.as_ref().is_none_or(|play| play.play != id) {
             return;
         }
-        let following = stage.next.as_ref().is_some_and(|next| next.ready.is_some());
-        if following {
-            // The player goes on by itself and says so with `Started`.
-            return;
+        // The player goes on by itself with what it has, as soon as that is there.
+        if stage.next.as_ref().is_some_and(|next| next.ready.is_some()) {
+            self.follow(Instant::now());
+        } else {
+            self.go_on(false, Instant::now());
         }
-        self.go_on(false, Instant::now());
     }
 
     fn set_paused(&mut self, paused: bool) {
@@ -161,9 +145,13 @@ impl Driver {
 
     /// No source can deliver. A play that never sounded is left; one that did waits.
     pub(super) fn on_starved(&mut self, id: PlayId) {
-        let sounded = self.on_stage(id).is_none_or(|play| play.sounded);
+        let Some(play) = self.on_stage(id) else {
+            return;
+        };
+        let (sounded, track) = (play.sounded, play.wish.track);
         if sounded {
-            self.notice("no source can deliver this track now; waiting".to_owned());
+            let title = self.title(track);
+            self.notice(format!("{title}: no source can deliver it now; waiting"));
         } else {
             self.give_up(id, "not available now");
         }

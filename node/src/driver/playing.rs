@@ -29,15 +29,10 @@ impl Driver {
             self.stop();
             return;
         };
+        self.clear_stage();
         let Some(stage) = self.stage.as_mut() else {
             return;
         };
-        for play in [stage.current.take(), stage.next.take()]
-            .into_iter()
-            .flatten()
-        {
-            play.abort();
-        }
         let wish = Wish {
             track: entry.track,
             commanded,
@@ -52,6 +47,39 @@ impl Driver {
             self.ask_early(id, &entry);
             self.open_track(entry.track, super::tracker_link::Purpose::Play(id));
         }
+    }
+
+    /// Nothing plays and nothing is prepared any more.
+    pub(super) fn clear_stage(&mut self) {
+        self.waits = None;
+        let Some(stage) = self.stage.as_mut() else {
+            return;
+        };
+        stage.unprepared = None;
+        if let Some(play) = stage.current.take() {
+            play.abort();
+        }
+        if let Some(next) = stage.next.take() {
+            next.abort();
+            self.log.forget(next.play);
+        }
+    }
+
+    /// The former track has ended, and what was prepared has its turn, whether or not it sounds already.
+    pub(super) fn follow(&mut self, at: Instant) {
+        let Some(stage) = self.stage.as_mut() else {
+            return;
+        };
+        let Some(next) = stage.next.take() else {
+            return;
+        };
+        let id = next.play;
+        (stage.current, stage.unprepared) = (Some(next), None);
+        self.queue.advance();
+        self.begin_log(id);
+        self.log.has_turn(id, at, unix_micros());
+        self.tell_core_to_play(id);
+        self.prepare_next();
     }
 
     /// Leaves the queue's current entry for the next one, or stops.
@@ -71,6 +99,7 @@ impl Driver {
         if let Some(play) = stage.current.take() {
             play.abort();
         }
+        stage.unprepared = None;
         (next.wish.commanded, next.wish.began) = (commanded, began);
         let id = next.play;
         stage.current = Some(next);
@@ -151,7 +180,28 @@ impl Driver {
             self.notice(format!("the player cannot play: {error}"));
         }
         if is_current {
+            self.press_keys(id);
             self.prepare_next();
+        }
+    }
+
+    /// What was asked for while the track was being opened.
+    fn press_keys(&mut self, id: PlayId) {
+        let Some(play) = self.on_stage(id) else {
+            return;
+        };
+        let keys = std::mem::take(&mut play.keys);
+        let mut pressed = Ok(());
+        if let Some(to) = keys.seek {
+            pressed = self.seek(to);
+        }
+        if keys.paused && pressed.is_ok() {
+            pressed = self.pause();
+        }
+        if let Err(error) = pressed {
+            self.notice(format!(
+                "what was asked for before the track was there is not done: {error}"
+            ));
         }
     }
 
@@ -163,7 +213,8 @@ impl Driver {
         let Some(stage) = self.stage.as_mut() else {
             return;
         };
-        if stage.next.is_some() || stage.current.is_none() {
+        let unprepared = stage.unprepared == Some(upcoming.track);
+        if stage.next.is_some() || stage.current.is_none() || unprepared {
             return;
         }
         let wish = Wish {
@@ -244,37 +295,38 @@ impl Driver {
 
     /// Play `id` cannot be: goes on to the next entry, if it was the current one.
     pub(super) fn give_up(&mut self, id: PlayId, why: &str) {
-        let is_current = self.is_current(id);
-        let title = self.on_stage(id).map(|play| play.wish.track);
-        self.log_failure(id, why);
-        self.notice(match title {
-            Some(track) => format!("{}: {why}", self.title(track)),
-            None => why.to_owned(),
-        });
-        let Some(stage) = self.stage.as_mut() else {
-            return;
-        };
-        if !is_current {
-            stage.next = None;
-            return;
+        if !self.is_current(id) {
+            return self.forget_next(id, why);
         }
+        self.tell_failure(id, why);
         self.go_on(false, Instant::now());
     }
 
-    /// A failure of a play that may not have begun in the log.
-    fn log_failure(&mut self, id: PlayId, why: &str) {
+    /// What was to follow cannot be prepared. It is tried once more at its turn, and then told of and left as any
+    /// other.
+    pub(super) fn forget_next(&mut self, id: PlayId, why: &str) {
+        let Some(stage) = self.stage.as_mut() else {
+            return;
+        };
+        if let Some(next) = stage.next.take_if(|next| next.play == id) {
+            tracing::info!(track = %next.wish.track, why, "the next track cannot be prepared");
+            stage.unprepared = Some(next.wish.track);
+            next.abort();
+            self.log.forget(id);
+        }
+    }
+
+    /// The play that was to sound, which may not have begun in the log, failed.
+    pub(super) fn tell_failure(&mut self, id: PlayId, why: &str) {
+        let Some(wish) = self.on_stage(id).map(|play| play.wish) else {
+            return;
+        };
         if self.log.record(id).is_none() {
-            let Some(play) = self.on_stage(id) else {
-                return;
-            };
-            let wish = play.wish;
-            if !self.is_current(id) {
-                return;
-            }
             self.log
                 .begin_without_data(id, wish.track, wish.began, unix_micros(), wish.commanded);
         }
         self.log.failed(id, why);
+        self.notice(format!("{}: {why}", self.title(wish.track)));
     }
 
     pub(super) fn begin_log(&mut self, id: PlayId) {
@@ -308,6 +360,7 @@ impl Driver {
             began: wish.began,
             began_unix_us: unix_micros().saturating_sub(passed),
             commanded: wish.commanded,
+            is_due: self.is_current(id),
         });
     }
 

@@ -1,10 +1,10 @@
 //! The player and the plays it has: the one that sounds and the one that follows.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use antiphon_player::{Events, Player, PlayerConfig, SinkSpec};
-use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry};
+use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry, TrackId};
 use antiphon_swarm::{PlayId, RenditionKey};
 use tokio::sync::Notify;
 
@@ -23,6 +23,8 @@ pub(super) struct Stage {
     pub(super) events: Events,
     pub(super) current: Option<OnStage>,
     pub(super) next: Option<OnStage>,
+    /// What was to follow and could not be prepared: it is tried again at its turn.
+    pub(super) unprepared: Option<TrackId>,
     plays: u64,
     pub(super) paused: bool,
 }
@@ -37,6 +39,17 @@ pub(super) struct OnStage {
     pub(super) sounded: bool,
     /// Where the reader is.
     pub(super) chunk: ChunkIndex,
+    /// What was asked for while it was being opened.
+    pub(super) keys: Keys,
+    /// When the tracker is asked again to open it.
+    pub(super) open_again: Option<Instant>,
+}
+
+/// Keys that were pressed before there was anything to pause or to seek in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Keys {
+    pub(super) paused: bool,
+    pub(super) seek: Option<Duration>,
 }
 
 /// What a play has once its license is there.
@@ -64,6 +77,7 @@ impl Stage {
             events,
             current: None,
             next: None,
+            unprepared: None,
             plays: 0,
             paused: false,
         })
@@ -84,6 +98,11 @@ impl Stage {
         self.player.status()
     }
 
+    /// The play whose license is on its way, if one is.
+    pub(super) fn opening(&mut self) -> Option<&mut OnStage> {
+        self.current.as_mut().filter(|play| play.ready.is_none())
+    }
+
     pub(super) fn new_play(&mut self, wish: Wish) -> OnStage {
         self.plays += 1;
         OnStage {
@@ -93,6 +112,8 @@ impl Stage {
             early: None,
             sounded: false,
             chunk: ChunkIndex(0),
+            keys: Keys::default(),
+            open_again: None,
         }
     }
 }

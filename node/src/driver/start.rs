@@ -203,6 +203,7 @@ fn assemble(
         tracker_connected: false,
         outside: None,
         core_plays: None,
+        waits: None,
         summaries: BTreeMap::new(),
         tracks: BTreeMap::new(),
         uploads: BTreeMap::new(),

@@ -100,6 +100,7 @@ impl Driver {
         }
         self.tell_tracker_rtt();
         self.feed(Input::Tracker(TrackerEvent::Reachable));
+        self.go_on_with_tracker();
     }
 
     fn tell_tracker_rtt(&mut self) {
@@ -147,7 +148,7 @@ impl Driver {
     }
 
     /// Whether all of a track is here, as far as that is known before its manifest is.
-    fn is_held(&self, track: TrackId) -> bool {
+    pub(super) fn is_held(&self, track: TrackId) -> bool {
         let queued = [self.queue.current(), self.queue.upcoming()];
         let queued = queued.into_iter().flatten().filter(|e| e.track == track);
         let queued = queued.filter_map(|entry| entry.summary.as_ref()).next();
@@ -301,7 +302,7 @@ impl Driver {
         match (accepted, purpose) {
             (Ok(playable), Purpose::Play(play)) => self.take_stage(play, playable),
             (Ok(playable), Purpose::Pin) => self.pin_rendition(track, &playable),
-            (Err(error), Purpose::Play(play)) => self.give_up(play, &error.to_string()),
+            (Err(error), Purpose::Play(play)) => self.on_unopened(play, &error),
             (Err(error), Purpose::Pin) => {
                 self.notice(format!("{} is not kept: {error}", self.title(track)));
             }
@@ -371,7 +372,7 @@ impl Driver {
         self.kept_license(track)
     }
 
-    fn kept_license(&mut self, track: TrackId) -> Option<Playable> {
+    pub(super) fn kept_license(&mut self, track: TrackId) -> Option<Playable> {
         let kept = self.read_license(track)?;
         let now = (Instant::now(), unix_now());
         let device = &self.identity.device;
