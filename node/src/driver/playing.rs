@@ -70,10 +70,11 @@ impl Driver {
         let Some(stage) = self.stage.as_mut() else {
             return;
         };
-        let Some(next) = stage.next.take() else {
+        let Some(mut next) = stage.next.take() else {
             return;
         };
         let id = next.play;
+        next.wish.began = at;
         (stage.current, stage.unprepared) = (Some(next), None);
         self.queue.advance();
         self.begin_log(id);
