@@ -95,8 +95,8 @@ struct Driver {
     outside: Option<SocketAddr>,
     /// The play the core was told of last.
     core_plays: Option<PlayId>,
-    /// Since when the queue stands still because the tracker is gone.
-    waits: Option<SystemInstant>,
+    /// The queue stands still because the tracker is gone.
+    waits: Option<waiting::Waits>,
     /// What the catalog said of tracks lately.
     summaries: BTreeMap<TrackId, TrackSummary>,
     /// Renditions by track, for the ledger, and whose spans peers asked for.
@@ -163,7 +163,7 @@ impl Driver {
     fn deadline(&self) -> SystemInstant {
         let core = self.core.poll_timeout().map(|at| self.clock.system(at));
         let far = SystemInstant::now() + std::time::Duration::from_secs(3_600);
-        [core, self.renew_at, self.opens_again_at()]
+        [core, self.renew_at, self.asks_again_at()]
             .into_iter()
             .flatten()
             .min()
@@ -175,7 +175,7 @@ impl Driver {
             self.renew_at = None;
             self.renew_passes();
         }
-        self.open_again();
+        self.ask_again();
         if self
             .core
             .poll_timeout()

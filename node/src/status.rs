@@ -31,6 +31,9 @@ pub struct Status {
     pub neighbors: u32,
     /// What plays, if anything does.
     pub playing: Option<Playing>,
+    /// Whether the queue stands still at its current entry until the tracker is back.
+    #[serde(default)]
+    pub waits_for_tracker: bool,
     /// Entries of the queue after the current one.
     pub queued: u32,
     /// Bytes since the start.

@@ -191,6 +191,62 @@ async fn resume_after_a_stop_plays_what_was_stopped() {
     sounds(&listener, &piece).await;
 }
 
+#[tokio::test]
+async fn what_is_here_does_not_overtake_what_is_being_opened() {
+    let mut network = Network::start("order").await.unwrap();
+    let piece = |title: &str| network.library().piece(title).unwrap();
+    let (cached, unknown) = (piece("aurora"), piece("birch"));
+    let listener = network.listener("listener").await.unwrap();
+    listener.play(&cached).await.unwrap();
+    listener.holds(&cached).await.unwrap();
+    network.freeze_tracker().await.unwrap();
+    listener.play(&unknown).await.unwrap();
+    listener.api.enqueue(&[&cached.id()]).await.unwrap();
+    network.thaw_tracker().await.unwrap();
+    sounds(&listener, &unknown).await;
+    sounds(&listener, &cached).await;
+    let plays = listener.api.plays().await.unwrap();
+    let tracks: Vec<&str> = plays.iter().map(|play| &*play.track).collect();
+    assert_eq!(tracks, [cached.id(), unknown.id(), cached.id()]);
+}
+
+#[tokio::test]
+async fn a_tracker_that_hangs_for_a_while_ends_nothing() {
+    let mut network = Network::start("hang").await.unwrap();
+    let piece = network.library().piece("birch").unwrap();
+    let listener = network.listener("listener").await.unwrap();
+    network.freeze_tracker().await.unwrap();
+    listener.play(&piece).await.unwrap();
+    let waits = listener.status_when("stands still", |status| status.waits_for_tracker);
+    waits.await.unwrap();
+    network.thaw_tracker().await.unwrap();
+    sounds(&listener, &piece).await;
+}
+
+#[tokio::test]
+async fn who_paused_hears_nothing_in_place_of_what_cannot_be_played() {
+    let mut network = Network::start("kept-pause").await.unwrap();
+    let piece = |title: &str| network.library().piece(title).unwrap();
+    let (cached, missing) = (piece("aurora"), piece("birch"));
+    let listener = network.listener("listener").await.unwrap();
+    listener.play(&cached).await.unwrap();
+    listener.holds(&cached).await.unwrap();
+    network.kill_origin().await.unwrap();
+    listener
+        .api
+        .play(&[&missing.id(), &cached.id()])
+        .await
+        .unwrap();
+    listener.api.command("pause").await.unwrap();
+    let paused = listener.status_when("is paused at the next", |status| {
+        let playing = status.playing.as_ref();
+        playing.is_some_and(|now| now.track == cached.id() && now.state == "paused")
+    });
+    assert_eq!(paused.await.unwrap().playing.unwrap().position_ms, 0);
+    listener.api.command("resume").await.unwrap();
+    sounds(&listener, &cached).await;
+}
+
 /// Waits until this piece is heard.
 async fn sounds(listener: &Listener, piece: &Known) {
     let what = format!("hears {}", piece.manifest.title);

@@ -85,21 +85,28 @@ async fn watch(node: &NodeHandle, interactive: bool) -> anyhow::Result<()> {
     let mut volume = 1.0_f32;
     let mut said = 0;
     let mut title = String::new();
+    let mut heard = false;
     loop {
         let status = node.status().await?;
         for notice in status.notices.iter().skip(said) {
             output::say(&format!("\r\x1b[K{notice}\r"));
         }
         said = status.notices.len();
-        let Some(playing) = &status.playing else {
+        // Who has heard something waits for the rest of it.
+        let waits = status.waits_for_tracker && heard;
+        if status.playing.is_none() && !waits {
             return Ok(());
-        };
+        }
+        let playing = status.playing.clone().unwrap_or_default();
+        heard |= playing.start_ms.is_some();
         if interactive {
-            progress(&status, playing);
+            if !waits {
+                progress(&status, &playing);
+            }
             match key().await? {
                 Some(Key::Quit) => return Ok(()),
                 Some(Key::Control(control)) => {
-                    let control = resolve(control, playing, &mut volume);
+                    let control = resolve(control, &playing, &mut volume);
                     if let Err(error) = node.control(control).await {
                         output::say(&format!("\r\x1b[K{error}\r"));
                     }
@@ -107,7 +114,7 @@ async fn watch(node: &NodeHandle, interactive: bool) -> anyhow::Result<()> {
                 None => {}
             }
         } else {
-            if playing.title != title {
+            if playing.title != title && !waits {
                 title.clone_from(&playing.title);
                 output::say(&format!("playing {title}"));
             }

@@ -47,7 +47,9 @@ impl Driver {
                     .stage
                     .as_ref()
                     .is_some_and(|stage| stage.current.is_none());
-                if idle && fitted > 0 {
+                if fitted > 0 && self.waits.is_some() {
+                    self.go_on_to_what_is_here();
+                } else if idle && fitted > 0 {
                     self.play_current(true, commanded);
                 } else {
                     self.prepare_next();

@@ -45,6 +45,8 @@ impl Driver {
             opening.keys.paused = true;
             return Ok(());
         }
+        // Music that stands still does not begin by itself then.
+        self.waits = None;
         let told = stage.player.pause();
         told.map_err(|error| CommandError::Player(error.to_string()))
     }

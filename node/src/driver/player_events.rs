@@ -1,6 +1,6 @@
 //! What the player and its readers report, and what follows from it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use antiphon_player::Event;
 use antiphon_swarm::node::input::Command;
@@ -81,9 +81,9 @@ impl Driver {
             Event::Started { id, first_sample } => self.on_started(PlayId(id.0), first_sample),
             Event::Stalled { id, .. } => {
                 tracing::info!(play = id.0, "the sink has no samples");
-                self.log.stalled(PlayId(id.0));
+                self.on_stalled(PlayId(id.0));
             }
-            Event::Resumed { id, stalled_for } => self.log.resumed(PlayId(id.0), stalled_for),
+            Event::Resumed { id, stalled_for } => self.on_resumed(PlayId(id.0), stalled_for),
             Event::Paused { .. } => self.set_paused(true),
             Event::Unpaused { .. } => self.set_paused(false),
             Event::TrackEnded { id, .. } => self.on_ended(PlayId(id.0)),
@@ -99,6 +99,23 @@ impl Driver {
             Event::SinkLost { reason } => self.notice(format!("the sound output ended: {reason}")),
             _ => {}
         }
+    }
+
+    /// Silence before the first sample is a slow start, and counted as one.
+    fn on_stalled(&mut self, id: PlayId) {
+        let Some(play) = self.on_stage(id).filter(|play| play.sounded) else {
+            return;
+        };
+        play.stalled = true;
+        self.log.stalled(id);
+    }
+
+    fn on_resumed(&mut self, id: PlayId, after: Duration) {
+        let Some(play) = self.on_stage(id).filter(|play| play.stalled) else {
+            return;
+        };
+        play.stalled = false;
+        self.log.resumed(id, after);
     }
 
     fn on_started(&mut self, id: PlayId, first_sample: Instant) {

@@ -9,7 +9,7 @@ use antiphon_protocol::{ChunkIndex, ChunkSet, Geometry, TrackId};
 use antiphon_swarm::node::input::{Command, Expected, RenditionSpec};
 use antiphon_swarm::{Input, PlayId, RenditionKey};
 
-use super::stage::{OnStage, Ready};
+use super::stage::{Keys, OnStage, Ready};
 use super::{ChunkRead, Driver, Wish};
 use crate::clock::unix_micros;
 use crate::licenses::Playable;
@@ -25,6 +25,11 @@ const NEXT_CHANCE_PERMILLE: u16 = 800;
 impl Driver {
     /// Plays the queue's current entry from its start.
     pub(super) fn play_current(&mut self, commanded: bool, began: Instant) {
+        self.play_with(Keys::default(), commanded, began);
+    }
+
+    /// The same with what was pressed before.
+    fn play_with(&mut self, keys: Keys, commanded: bool, began: Instant) {
         let Some(entry) = self.queue.current().cloned() else {
             self.stop();
             return;
@@ -38,7 +43,8 @@ impl Driver {
             commanded,
             began,
         };
-        let play = stage.new_play(wish);
+        let mut play = stage.new_play(wish);
+        play.keys = keys;
         let id = play.play;
         stage.current = Some(play);
         if let Some(playable) = self.licensed(entry.track) {
@@ -55,7 +61,7 @@ impl Driver {
         let Some(stage) = self.stage.as_mut() else {
             return;
         };
-        stage.unprepared = None;
+        (stage.unprepared, stage.paused) = (None, false);
         if let Some(play) = stage.current.take() {
             play.abort();
         }
@@ -88,23 +94,38 @@ impl Driver {
         if !self.queue.advance() {
             return self.stop();
         }
+        let keys = match commanded {
+            true => Keys::default(),
+            false => self.kept_keys(),
+        };
         let (Some(entry), Some(stage)) = (self.queue.current().cloned(), self.stage.as_mut())
         else {
             return;
         };
         let opens = |next: &mut OnStage| next.wish.track == entry.track && next.ready.is_none();
         let Some(mut next) = stage.next.take_if(opens) else {
-            return self.play_current(commanded, began);
+            return self.play_with(keys, commanded, began);
         };
         // The answer that it waits for serves; another would come later.
         if let Some(play) = stage.current.take() {
             play.abort();
         }
-        stage.unprepared = None;
+        (stage.unprepared, stage.paused, next.keys) = (None, false, keys);
         (next.wish.commanded, next.wish.began) = (commanded, began);
         let id = next.play;
         stage.current = Some(next);
         self.ask_early(id, &entry);
+    }
+
+    /// Who paused does not hear what comes in place of a track that could not be played.
+    pub(super) fn kept_keys(&self) -> Keys {
+        let stage = self.stage.as_ref();
+        let current = stage.and_then(|stage| stage.current.as_ref());
+        let pressed = current.is_some_and(|play| play.keys.paused);
+        Keys {
+            paused: pressed || stage.is_some_and(|stage| stage.paused),
+            seek: None,
+        }
     }
 
     /// The first bytes, while the license is still on its way.
@@ -148,7 +169,7 @@ impl Driver {
     pub(super) fn take_stage(&mut self, id: PlayId, playable: Playable) {
         let is_current = self.is_current(id);
         let Some((ready, track)) = self.make_ready(id, playable) else {
-            return;
+            return self.give_up(id, "it cannot be read here");
         };
         let rendition = ready.rendition;
         let Some(play) = self.on_stage(id) else {
@@ -156,8 +177,9 @@ impl Driver {
         };
         play.ready = Some(ready);
         let early = play.early == Some(rendition);
+        // What is fetched from now on is fetched for it.
+        self.begin_log(id);
         if is_current {
-            self.begin_log(id);
             if !early {
                 self.core_play(id, rendition, ChunkIndex(0));
             }
@@ -214,8 +236,13 @@ impl Driver {
         let Some(stage) = self.stage.as_mut() else {
             return;
         };
+        // In the player's queue it must come behind the current one.
+        let is_behind = stage
+            .current
+            .as_ref()
+            .is_some_and(|play| play.ready.is_some());
         let unprepared = stage.unprepared == Some(upcoming.track);
-        if stage.next.is_some() || stage.current.is_none() || unprepared {
+        if stage.next.is_some() || !is_behind || unprepared {
             return;
         }
         let wish = Wish {

@@ -23,6 +23,7 @@ impl Driver {
             outside: self.outside.map(|address| address.to_string()),
             neighbors: u32::try_from(snapshot.neighbors.len()).unwrap_or(u32::MAX),
             playing: self.playing(),
+            waits_for_tracker: self.waits_for_tracker(),
             queued: entries.len().saturating_sub(current + 1) as u32,
             bytes,
             uploaded: self.uploaded.0,

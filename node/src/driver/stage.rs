@@ -41,8 +41,11 @@ pub(super) struct OnStage {
     pub(super) chunk: ChunkIndex,
     /// What was asked for while it was being opened.
     pub(super) keys: Keys,
-    /// When the tracker is asked again to open it.
+    /// When the tracker is asked again to open it, and how often it was.
     pub(super) open_again: Option<Instant>,
+    pub(super) opened_again: u8,
+    /// The log was told that its sound stopped.
+    pub(super) stalled: bool,
 }
 
 /// Keys that were pressed before there was anything to pause or to seek in.
@@ -114,6 +117,8 @@ impl Stage {
             chunk: ChunkIndex(0),
             keys: Keys::default(),
             open_again: None,
+            opened_again: 0,
+            stalled: false,
         }
     }
 }

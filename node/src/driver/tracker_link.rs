@@ -101,6 +101,10 @@ impl Driver {
         self.tell_tracker_rtt();
         self.feed(Input::Tracker(TrackerEvent::Reachable));
         self.go_on_with_tracker();
+        if let Some(stage) = self.stage.as_mut() {
+            stage.unprepared = None;
+        }
+        self.prepare_next();
     }
 
     fn tell_tracker_rtt(&mut self) {
