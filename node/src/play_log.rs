@@ -78,7 +78,7 @@ impl PlayLog {
             is_due,
         } = beginning;
         if self.play(id).is_none() {
-            self.write_down(id, track, began, began_unix_us, commanded);
+            self.write_down(id, track, began, commanded);
         }
         if is_due {
             self.has_turn(id, began, began_unix_us);
@@ -105,21 +105,15 @@ impl PlayLog {
         began_unix_us: u64,
         commanded: bool,
     ) {
-        self.write_down(id, track, began, began_unix_us, commanded);
+        self.write_down(id, track, began, commanded);
         self.has_turn(id, began, began_unix_us);
     }
 
-    fn write_down(
-        &mut self,
-        id: PlayId,
-        track: TrackId,
-        began: Instant,
-        began_unix_us: u64,
-        commanded: bool,
-    ) {
+    /// When it began is said when it has its turn.
+    fn write_down(&mut self, id: PlayId, track: TrackId, began: Instant, commanded: bool) {
         let record = PlayRecord {
             track: track.to_string(),
-            began_unix_us,
+            began_unix_us: 0,
             commanded,
             start_us: None,
             stalls: 0,

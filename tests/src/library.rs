@@ -62,8 +62,8 @@ impl Library {
         shared.await.cloned()
     }
 
-    /// A copy in `folder` that gives the key of another track for `title`, so that what it hands out is genuine and
-    /// makes no music.
+    /// A copy in `folder` that gives a key for `title` that does not open it, so that what it hands out is genuine
+    /// and makes no music.
     ///
     /// # Errors
     /// If it cannot be made.

@@ -52,7 +52,7 @@ impl Network {
         Self::start_with(Scratch::new(name)?, library, ip).await
     }
 
-    /// Like [`Network::start`], with a copy of the shared library in which the key of `title` is of another track.
+    /// Like [`Network::start`], with a copy of the shared library in which the key of `title` does not open it.
     ///
     /// # Errors
     /// If one does not start.

@@ -65,8 +65,13 @@ pub async fn status(args: ApiArgs) -> anyhow::Result<()> {
         return output::json(&status);
     }
     let bytes = status.bytes;
+    let silence = if status.waits_for_tracker {
+        "the queue waits for the tracker"
+    } else {
+        "nothing plays"
+    };
     let playing = status.playing.as_ref().map_or_else(
-        || "nothing plays".to_owned(),
+        || silence.to_owned(),
         |playing| {
             format!(
                 "{}: {} - {}  {} / {} s, {} s ahead",

@@ -96,7 +96,6 @@ impl Driver {
         }
     }
 
-    /// Asks for tracks and answers the person from the task; the loop only remembers them.
     fn tell_left_out(&mut self, given: usize, taken: usize) {
         let left_out = given.saturating_sub(taken);
         if left_out > 0 {
@@ -106,6 +105,7 @@ impl Driver {
         }
     }
 
+    /// Asks for tracks and answers the person from the task; the loop only remembers them.
     fn tracks_reply<T: Send + 'static>(
         &self,
         request: TrackerRequest,

@@ -87,15 +87,8 @@ impl Driver {
             Event::Paused { .. } => self.set_paused(true),
             Event::Unpaused { .. } => self.set_paused(false),
             Event::TrackEnded { id, .. } => self.on_ended(PlayId(id.0)),
-            Event::Failed { id, reason, .. } => {
-                let id = PlayId(id.0);
-                if self.is_current(id) {
-                    self.give_up(id, &reason.to_string());
-                } else {
-                    // It was dropped while the one before it sounds.
-                    self.forget_next(id, &reason.to_string());
-                }
-            }
+            // Maybe of the next one, which the player drops while the one before it sounds.
+            Event::Failed { id, reason, .. } => self.give_up(PlayId(id.0), &reason.to_string()),
             Event::SinkLost { reason } => self.notice(format!("the sound output ended: {reason}")),
             _ => {}
         }

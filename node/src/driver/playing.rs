@@ -321,7 +321,7 @@ impl Driver {
         ))
     }
 
-    /// Play `id` cannot be: goes on to the next entry, if it was the current one.
+    /// Play `id` cannot be: goes on to the next entry if it was the current one, or forgets that it was to follow.
     pub(super) fn give_up(&mut self, id: PlayId, why: &str) {
         if !self.is_current(id) {
             return self.forget_next(id, why);
@@ -332,7 +332,7 @@ impl Driver {
 
     /// What was to follow cannot be prepared. It is tried once more at its turn, and then told of and left as any
     /// other.
-    pub(super) fn forget_next(&mut self, id: PlayId, why: &str) {
+    fn forget_next(&mut self, id: PlayId, why: &str) {
         let Some(stage) = self.stage.as_mut() else {
             return;
         };
